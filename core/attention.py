@@ -1,0 +1,241 @@
+"""Attention: two pure functions that agree, and a thin module over them.
+
+    multi-head            grouped-query         multi-query
+    q q q q q q q q       q q q q q q q q       q q q q q q q q
+    | | | | | | | |        \\/  \\/  \\/  \\/         \\_\\_\\ | /_/_/
+    k k k k k k k k        k   k   k   k               k
+
+Axes: B batch, T query positions, S key positions, H query heads, K key/value heads (H is a multiple of K),
+D width of one head, C width of the model.
+
+Vaswani et al. 2017 (arXiv 1706.03762); multi-query: Shazeer 2019 (1911.02150); grouped-query: Ainslie et al. 2023
+(2305.13245).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .cache import LayerCache
+from .masks import causal_mask, combine_masks
+from .positions import Rotary
+
+# Before 2.5 the fused kernel answered NaN for a query that may attend nowhere; since then it answers zero, as we do.
+_EMPTY_ROWS_ARE_NAN = torch.__version__.startswith("2.4")
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """Attention by the fused kernel: softmax(query key^T scale + bias) value, [B, H, T, D].
+
+    query [B, H, T, D], key [B, K, S, D], value [B, K, S, E]; mask boolean, True = may attend, and bias float are
+    broadcastable to [B, H, T, S]; `causal` aligns the last query with the last key; scale defaults to D^-1/2.
+    A query that may attend nowhere gets zeros. Equal to `attend_reference`, without the weights.
+    """
+    heads, groups, steps = query.shape[1], key.shape[1], query.shape[2]
+    if causal and steps > 1 and (mask is not None or bias is not None or steps != key.shape[2]):
+        mask, causal = combine_masks(mask, causal_mask(steps, key.shape[2], device=query.device)), False
+    causal = causal and steps > 1  # the last query alone sees every key
+    if heads != groups and steps == 1 and bias is None and (mask is None or mask.ndim < 3 or mask.shape[-3] == 1):
+        # One step of decoding: heads that share keys can stand in line as queries, and nothing is copied.
+        grouped = query.reshape(query.shape[0], groups, heads // groups, query.shape[3])
+        return attend(grouped, key, value, mask=mask, scale=scale, dropout=dropout).reshape(*query.shape[:3], -1)
+    if heads != groups:
+        key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)
+    if bias is not None:
+        mask = bias.to(query.dtype) if mask is None else bias.to(query.dtype).masked_fill(~mask, float("-inf"))
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale
+    )
+    return out.nan_to_num(0.0) if _EMPTY_ROWS_ARE_NAN and mask is not None else out
+
+
+def attend_reference(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    mask: Tensor | None = None,
+    bias: Tensor | None = None,
+    causal: bool = False,
+    scale: float | None = None,
+    dropout: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """The same, written out: returns the result [B, H, T, D] and the weights [B, H, T, S].
+
+    For reading, for pictures of attention, and to hold `attend` to.
+    """
+    heads, steps, width = query.shape[1], query.shape[2], query.shape[3]
+    key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)
+    scores = query @ key.transpose(-2, -1) * (width**-0.5 if scale is None else scale)
+    if bias is not None:
+        scores = scores + bias
+    if causal:
+        mask = combine_masks(mask, causal_mask(steps, key.shape[2], device=query.device))
+    if mask is not None:
+        # The lowest finite number rather than -inf keeps gradients finite; the product clears rows that see nothing.
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(dim=-1)
+    if mask is not None:
+        weights = weights * mask
+    return F.dropout(weights, dropout) @ value, weights
+
+
+def _repeat_heads(tensor: Tensor, heads: int) -> Tensor:
+    """[B, K, S, D] -> [B, H, S, D]: each key/value head stands for H / K query heads."""
+    batch, groups, steps, width = tensor.shape
+    if groups == heads:
+        return tensor
+    if heads % groups:
+        raise ValueError(f"{heads} query heads cannot share {groups} key/value heads evenly")
+    shared = tensor[:, :, None].expand(batch, groups, heads // groups, steps, width)
+    return shared.reshape(batch, heads, steps, width)
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention over x [B, T, C]: self-attention, or cross-attention where `context_dim` is given.
+
+    Self-attention projects with one matrix, `qkv`, whose rows are [query; key; value]; cross-attention with `query`
+    (from x) and `key_value` (from the context). `out` projects back to C.
+
+    kv_heads: fewer than `heads` for grouped-query, 1 for multi-query attention.
+    rotary: a `Rotary` that turns queries and keys by their positions (self-attention only).
+    qk_norm: makes a norm over the head width, applied to queries and keys before the rotation.
+    scale: of the scores; None is head_dim^-1/2.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        heads: int,
+        kv_heads: int | None = None,
+        head_dim: int | None = None,
+        context_dim: int | None = None,
+        bias: bool = True,
+        out_bias: bool | None = None,
+        rotary: Rotary | None = None,
+        qk_norm: Callable[[int], nn.Module] | None = None,
+        scale: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        kv_heads = heads if kv_heads is None else kv_heads
+        if head_dim is None and dim % heads:
+            raise ValueError(f"width {dim} does not divide into {heads} heads; give head_dim")
+        if heads % kv_heads:
+            raise ValueError(f"{heads} query heads cannot share {kv_heads} key/value heads evenly")
+        self.dim, self.heads, self.kv_heads = dim, heads, kv_heads
+        self.head_dim = dim // heads if head_dim is None else head_dim
+        self.context_dim, self.rotary, self.scale, self.dropout = context_dim, rotary, scale, dropout
+        width, kv_width = heads * self.head_dim, kv_heads * self.head_dim
+        if context_dim is None:
+            self.qkv = nn.Linear(dim, width + 2 * kv_width, bias=bias)
+        else:
+            self.query = nn.Linear(dim, width, bias=bias)
+            self.key_value = nn.Linear(context_dim, 2 * kv_width, bias=bias)
+        self.query_norm = qk_norm(self.head_dim) if qk_norm else None
+        self.key_norm = qk_norm(self.head_dim) if qk_norm else None
+        self.out = nn.Linear(width, dim, bias=bias if out_bias is None else out_bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        bias: Tensor | None = None,
+        causal: bool = False,
+        positions: Tensor | None = None,
+        cache: LayerCache | None = None,
+        keep: int | None = None,
+    ) -> Tensor:
+        """x [B, T, C] -> [B, T, C].
+
+        context [B, S, context_dim] for cross-attention; mask and bias as in `attend`; positions [T] or [B, T] for the
+        rotation (default 0..T-1 after what the cache holds); cache: keys and values of earlier steps are read and new
+        ones appended; keep: only the first `keep` positions ask, all of them answer -> [B, keep, C].
+        """
+        if causal and keep is not None:
+            raise ValueError("the causal mask takes the queries for the last positions, `keep` asks for the first")
+        query, key, value = self.project(x, context, positions=positions, cache=cache, keep=keep)
+        dropout = self.dropout if self.training else 0.0
+        mixed = attend(query, key, value, mask=mask, bias=bias, causal=causal, scale=self.scale, dropout=dropout)
+        return self.out(mixed.transpose(1, 2).flatten(2))  # [B, H, T, D] -> [B, T, HD] -> [B, T, C]
+
+    def weights(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        bias: Tensor | None = None,
+        causal: bool = False,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """The attention weights [B, H, T, S] that `forward` uses and does not show."""
+        query, key, value = self.project(x, context, positions=positions)
+        return attend_reference(query, key, value, mask=mask, bias=bias, causal=causal, scale=self.scale)[1]
+
+    def project(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        positions: Tensor | None = None,
+        cache: LayerCache | None = None,
+        keep: int | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Query [B, H, T, D], key and value [B, K, S, D], normed, turned and joined with the cache."""
+        if (context is None) != (self.context_dim is None):
+            raise ValueError("cross-attention needs a context, self-attention takes none")
+        if context is not None:
+            return self._project_cross(x, context, cache)
+        batch, steps, _ = x.shape
+        qkv = self.qkv(x).view(batch, steps, self.heads + 2 * self.kv_heads, self.head_dim)
+        query, key, value = qkv.transpose(1, 2).split([self.heads, self.kv_heads, self.kv_heads], dim=1)
+        if keep is not None:
+            query = query[:, :, :keep]
+        query, key = self._norm(query, key)
+        if self.rotary is not None:
+            if positions is None:
+                start = 0 if cache is None else cache.length
+                positions = torch.arange(start, start + steps, device=x.device)
+            query = self.rotary(query, positions[..., :keep])
+            key = self.rotary(key, positions)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        return query, key, value
+
+    def _project_cross(self, x: Tensor, context: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
+        query = self.query(x).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        if cache is not None and cache.length:  # the context does not change between steps: project it once
+            key, value = cache.read()
+            return self._norm(query, key)[0], key, value
+        both = self.key_value(context).unflatten(-1, (2 * self.kv_heads, self.head_dim)).transpose(1, 2)
+        key, value = both.split(self.kv_heads, dim=1)
+        query, key = self._norm(query, key)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        return query, key, value
+
+    def _norm(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        if self.query_norm is None or self.key_norm is None:
+            return query, key
+        return self.query_norm(query), self.key_norm(key)
+
+    def extra_repr(self) -> str:
+        return f"heads={self.heads}, kv_heads={self.kv_heads}, head_dim={self.head_dim}"

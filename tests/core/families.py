@@ -1,0 +1,472 @@
+"""Well-known models assembled from bricks, each with the table of its foreign names and its original.
+
+A parity test for another family is one network, one `KeyTable` and one entry of `FAMILIES`, which `test_families.py`
+finds.
+
+Axes: B batch, T positions, C width of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from transformers import (
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PhiConfig,
+    PhiForCausalLM,
+    T5Config,
+    T5EncoderModel,
+)
+from tsuite.core.blocks import ParallelBlock, PostNormBlock
+from tsuite.core.cache import Cache
+from tsuite.core.decoder import Decoder
+from tsuite.core.embed import PatchEmbedding, TokenEmbedding
+from tsuite.core.encoder import Encoder
+from tsuite.core.heads import LanguageHead, first_token
+from tsuite.core.layers import MLP, GatedMLP, RMSNorm, gelu_tanh
+from tsuite.core.masks import key_mask
+from tsuite.core.positions import LearnedPositions, RelativeBias, Rotary
+from tsuite.core.weights import KeyTable, Row
+
+
+def scramble(network: nn.Module, seed: int = 0, std: float = 0.2) -> nn.Module:
+    """Random values in every parameter, biases and norms too, so that no two could be mixed up unnoticed."""
+    generator = torch.Generator().manual_seed(seed)
+    for value in network.parameters():
+        noise = torch.randn(value.shape, generator=generator) * std
+        value.data = noise + 1 if value.ndim == 1 and bool((value == 1).all()) else noise
+    return network
+
+
+def copies(ours: str, theirs: str, *kinds: str, **options: Any) -> list[Row]:
+    """Rows for the weight and the bias (or the `kinds`) of one place."""
+    return [Row(f"{ours}.{kind}", f"{theirs}.{kind}", **options) for kind in kinds or ("weight", "bias")]
+
+
+def fused(ours: str, theirs: str, parts: str, *kinds: str, **options: Any) -> list[Row]:
+    """Rows for a projection that they keep in several parts (named by words) and we in one."""
+    return [
+        Row(f"{ours}.{kind}", tuple(f"{theirs}.{part}.{kind}" for part in parts.split()), **options)
+        for kind in kinds or ("weight", "bias")
+    ]
+
+
+class ViT(nn.Module):
+    """A vision Transformer (Dosovitskiy et al. 2020, arXiv 2010.11929) with a class token."""
+
+    def __init__(self, *, image: int, patch: int, dim: int, depth: int, heads: int, classes: int) -> None:
+        super().__init__()
+        self.patches = PatchEmbedding(patch=patch, channels=3, dim=dim)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.positions = nn.Parameter(torch.zeros(1, (image // patch) ** 2 + 1, dim))
+        self.encoder = Encoder(dim=dim, depth=depth, heads=heads, norm=partial(nn.LayerNorm, eps=1e-6))
+        self.head = nn.Linear(dim, classes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, rows, columns] -> logits [B, classes]."""
+        x = self.patches(pixels)
+        x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1) + self.positions
+        return self.head(first_token(self.encoder(x, keep=1)))
+
+
+class Bert(nn.Module):
+    """BERT (Devlin et al. 2018, arXiv 1810.04805) without its pooler; all tokens are of segment 0."""
+
+    def __init__(self, *, vocabulary: int, length: int, dim: int, depth: int, heads: int) -> None:
+        super().__init__()
+        norm = partial(nn.LayerNorm, eps=1e-12)
+        self.tokens, self.segments = TokenEmbedding(vocabulary, dim), TokenEmbedding(2, dim)
+        self.positions, self.norm = LearnedPositions(length=length, dim=dim), norm(dim)
+        self.encoder = Encoder(dim=dim, depth=depth, heads=heads, block=PostNormBlock, norm=norm, final_norm=False)
+
+    def forward(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+        """Token ids and 0/1 mask [B, T] -> [B, T, C]."""
+        x = self.positions(self.tokens(tokens) + self.segments(torch.zeros_like(tokens)))
+        return self.encoder(self.norm(x), mask=key_mask(attention_mask.bool()))
+
+
+class T5Encoder(nn.Module):
+    """The encoder of T5 (Raffel et al. 2020, arXiv 1910.10683)."""
+
+    def __init__(self, *, vocabulary: int, dim: int, depth: int, heads: int, head_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.tokens = TokenEmbedding(vocabulary, dim)
+        self.encoder = Encoder(
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            head_dim=head_dim,
+            norm=RMSNorm,
+            mlp=partial(MLP, hidden=hidden, activation=torch.relu, bias=False),
+            bias=False,
+            scale=1.0,
+            position_bias=RelativeBias(heads=heads),
+        )
+
+    def forward(self, tokens: Tensor, attention_mask: Tensor) -> Tensor:
+        """Token ids and 0/1 mask [B, T] -> [B, T, C]."""
+        return self.encoder(self.tokens(tokens), mask=key_mask(attention_mask.bool()))
+
+
+class LanguageModel(nn.Module):
+    """Token ids [B, T] -> logits [B, T, V] through a decoder, with learned positions where `positions` is given."""
+
+    def __init__(self, *, vocabulary: int, decoder: Decoder, length: int = 0, tied: bool = False, bias: bool = False):
+        super().__init__()
+        self.tokens = TokenEmbedding(vocabulary, decoder.dim)
+        self.positions = LearnedPositions(length=length, dim=decoder.dim) if length else None
+        self.decoder = decoder
+        self.head = LanguageHead(
+            dim=decoder.dim, vocabulary=vocabulary, bias=bias, embedding=self.tokens if tied else None
+        )
+
+    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        x = self.tokens(tokens)
+        if self.positions is not None:
+            x = self.positions(x, start=0 if cache is None else cache.length)
+        return self.head(self.decoder(x, cache=cache))
+
+
+def gpt2(*, vocabulary: int, length: int, dim: int, depth: int, heads: int) -> LanguageModel:
+    """GPT-2 (Radford et al. 2019)."""
+    decoder = Decoder(dim=dim, depth=depth, heads=heads, mlp=partial(MLP, activation=gelu_tanh))
+    return LanguageModel(vocabulary=vocabulary, length=length, decoder=decoder, tied=True)
+
+
+def llama(*, vocabulary: int, dim: int, depth: int, heads: int, kv_heads: int, hidden: int) -> LanguageModel:
+    """Llama 2 (Touvron et al. 2023, arXiv 2307.09288)."""
+    decoder = Decoder(
+        dim=dim,
+        depth=depth,
+        heads=heads,
+        kv_heads=kv_heads,
+        norm=RMSNorm,
+        mlp=partial(GatedMLP, hidden=hidden),
+        bias=False,
+        rotary=Rotary(head_dim=dim // heads),
+    )
+    return LanguageModel(vocabulary=vocabulary, decoder=decoder)
+
+
+def phi(*, vocabulary: int, dim: int, depth: int, heads: int) -> LanguageModel:
+    """phi-1.5 (Li et al. 2023, arXiv 2309.05463)."""
+    decoder = Decoder(
+        dim=dim,
+        depth=depth,
+        heads=heads,
+        block=ParallelBlock,
+        mlp=partial(MLP, activation=gelu_tanh),
+        rotary=Rotary(head_dim=dim // heads, share=0.5),
+    )
+    return LanguageModel(vocabulary=vocabulary, decoder=decoder, bias=True)
+
+
+TIMM_VIT = KeyTable(
+    Row("class_token", "cls_token"),
+    Row("positions", "pos_embed"),
+    *copies("patches.projection", "patch_embed.proj"),
+    *copies("encoder.blocks.{}.attention_norm", "blocks.{}.norm1"),
+    *copies("encoder.blocks.{}.attention.qkv", "blocks.{}.attn.qkv"),
+    *copies("encoder.blocks.{}.attention.out", "blocks.{}.attn.proj"),
+    *copies("encoder.blocks.{}.mlp_norm", "blocks.{}.norm2"),
+    *copies("encoder.blocks.{}.mlp.up", "blocks.{}.mlp.fc1"),
+    *copies("encoder.blocks.{}.mlp.down", "blocks.{}.mlp.fc2"),
+    *copies("encoder.norm", "norm"),
+    *copies("head", "head"),
+)
+
+BERT = KeyTable(
+    Row("tokens.weight", "embeddings.word_embeddings.weight"),
+    Row("segments.weight", "embeddings.token_type_embeddings.weight"),
+    Row("positions.weight", "embeddings.position_embeddings.weight"),
+    *copies("norm", "embeddings.LayerNorm"),
+    *fused("encoder.blocks.{}.attention.qkv", "encoder.layer.{}.attention.self", "query key value"),
+    *copies("encoder.blocks.{}.attention.out", "encoder.layer.{}.attention.output.dense"),
+    *copies("encoder.blocks.{}.attention_norm", "encoder.layer.{}.attention.output.LayerNorm"),
+    *copies("encoder.blocks.{}.mlp.up", "encoder.layer.{}.intermediate.dense"),
+    *copies("encoder.blocks.{}.mlp.down", "encoder.layer.{}.output.dense"),
+    *copies("encoder.blocks.{}.mlp_norm", "encoder.layer.{}.output.LayerNorm"),
+    drops=("pooler.dense.weight", "pooler.dense.bias"),
+)
+
+T5 = KeyTable(
+    Row("tokens.weight", "shared.weight"),
+    Row("encoder.position_bias.weight", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"),
+    *fused("encoder.blocks.{}.attention.qkv", "encoder.block.{}.layer.0.SelfAttention", "q k v", "weight"),
+    *copies("encoder.blocks.{}.attention.out", "encoder.block.{}.layer.0.SelfAttention.o", "weight"),
+    *copies("encoder.blocks.{}.attention_norm", "encoder.block.{}.layer.0.layer_norm", "weight"),
+    *copies("encoder.blocks.{}.mlp.up", "encoder.block.{}.layer.1.DenseReluDense.wi", "weight"),
+    *copies("encoder.blocks.{}.mlp.down", "encoder.block.{}.layer.1.DenseReluDense.wo", "weight"),
+    *copies("encoder.blocks.{}.mlp_norm", "encoder.block.{}.layer.1.layer_norm", "weight"),
+    *copies("encoder.norm", "encoder.final_layer_norm", "weight"),
+    drops=("encoder.embed_tokens.weight",),
+)
+
+GPT2 = KeyTable(
+    Row("tokens.weight", "transformer.wte.weight"),
+    Row("head.projection.weight", "lm_head.weight"),
+    Row("positions.weight", "transformer.wpe.weight"),
+    *copies("decoder.blocks.{}.attention_norm", "transformer.h.{}.ln_1"),
+    Row("decoder.blocks.{}.attention.qkv.weight", "transformer.h.{}.attn.c_attn.weight", transpose=True),
+    Row("decoder.blocks.{}.attention.qkv.bias", "transformer.h.{}.attn.c_attn.bias"),
+    Row("decoder.blocks.{}.attention.out.weight", "transformer.h.{}.attn.c_proj.weight", transpose=True),
+    Row("decoder.blocks.{}.attention.out.bias", "transformer.h.{}.attn.c_proj.bias"),
+    *copies("decoder.blocks.{}.mlp_norm", "transformer.h.{}.ln_2"),
+    Row("decoder.blocks.{}.mlp.up.weight", "transformer.h.{}.mlp.c_fc.weight", transpose=True),
+    Row("decoder.blocks.{}.mlp.up.bias", "transformer.h.{}.mlp.c_fc.bias"),
+    Row("decoder.blocks.{}.mlp.down.weight", "transformer.h.{}.mlp.c_proj.weight", transpose=True),
+    Row("decoder.blocks.{}.mlp.down.bias", "transformer.h.{}.mlp.c_proj.bias"),
+    *copies("decoder.norm", "transformer.ln_f"),
+    drops=("transformer.h.{}.attn.bias", "transformer.h.{}.attn.masked_bias"),
+)
+
+
+def llama_table(sizes: tuple[int, int, int]) -> KeyTable:
+    """Llama's names; `sizes` are the rows of query, key and value, which grouped-query attention makes unequal."""
+    layer, block = "model.layers.{}", "decoder.blocks.{}"
+    return KeyTable(
+        Row("tokens.weight", "model.embed_tokens.weight"),
+        Row("head.projection.weight", "lm_head.weight"),
+        *fused(f"{block}.attention.qkv", f"{layer}.self_attn", "q_proj k_proj v_proj", "weight", sizes=sizes),
+        *copies(f"{block}.attention.out", f"{layer}.self_attn.o_proj", "weight"),
+        *copies(f"{block}.attention_norm", f"{layer}.input_layernorm", "weight"),
+        *copies(f"{block}.mlp_norm", f"{layer}.post_attention_layernorm", "weight"),
+        *copies(f"{block}.mlp.gate", f"{layer}.mlp.gate_proj", "weight"),
+        *copies(f"{block}.mlp.up", f"{layer}.mlp.up_proj", "weight"),
+        *copies(f"{block}.mlp.down", f"{layer}.mlp.down_proj", "weight"),
+        *copies("decoder.norm", "model.norm", "weight"),
+    )
+
+
+PHI = KeyTable(
+    Row("tokens.weight", "model.embed_tokens.weight"),
+    *copies("head.projection", "lm_head"),
+    *fused("decoder.blocks.{}.attention.qkv", "model.layers.{}.self_attn", "q_proj k_proj v_proj"),
+    *copies("decoder.blocks.{}.attention.out", "model.layers.{}.self_attn.dense"),
+    *copies("decoder.blocks.{}.attention_norm", "model.layers.{}.input_layernorm"),
+    *copies("decoder.blocks.{}.mlp.up", "model.layers.{}.mlp.fc1"),
+    *copies("decoder.blocks.{}.mlp.down", "model.layers.{}.mlp.fc2"),
+    *copies("decoder.norm", "model.final_layernorm"),
+)
+
+
+def torch_table(*, ours: str = "", theirs: str = "", cross: bool = False) -> KeyTable:
+    """The names of `nn.TransformerEncoder`, or with `cross` of `nn.TransformerDecoder`, below these prefixes.
+
+    For their fused cross-attention, of which we have two, see `torch_state`.
+    """
+    block, layer = f"{ours}blocks.{{}}", f"{theirs}layers.{{}}"
+    rows = [
+        Row(f"{block}.attention.qkv.weight", f"{layer}.self_attn.in_proj_weight"),
+        Row(f"{block}.attention.qkv.bias", f"{layer}.self_attn.in_proj_bias"),
+        *copies(f"{block}.attention.out", f"{layer}.self_attn.out_proj"),
+        *copies(f"{block}.attention_norm", f"{layer}.norm1"),
+        *copies(f"{block}.mlp.up", f"{layer}.linear1"),
+        *copies(f"{block}.mlp.down", f"{layer}.linear2"),
+        *copies(f"{block}.mlp_norm", f"{layer}.norm{3 if cross else 2}"),
+        *copies(f"{ours}norm", f"{theirs}norm"),
+    ]
+    if cross:
+        rows += copies(f"{block}.cross_attention.out", f"{layer}.multihead_attn.out_proj")
+        rows += copies(f"{block}.cross_norm", f"{layer}.norm2")
+        rows += [
+            Row(f"{block}.cross_attention.in.{kind}", f"{layer}.multihead_attn.in_proj_{kind}")
+            for kind in ("weight", "bias")
+        ]
+    return KeyTable(*rows)
+
+
+def torch_state(network: nn.Module, table: KeyTable) -> dict[str, Tensor]:
+    """Our weights under torch's names, the two projections of cross-attention joined to one."""
+    state = dict(network.state_dict())
+    for key in [key for key in state if ".cross_attention.query." in key]:
+        state[key.replace("query", "in")] = torch.cat([state.pop(key), state.pop(key.replace("query", "key_value"))])
+    return table.to_theirs(state)
+
+
+def _timm_vit(*, image: int, patch: int, dim: int, depth: int, heads: int, classes: int) -> nn.Module:
+    return timm.models.VisionTransformer(
+        img_size=image, patch_size=patch, embed_dim=dim, depth=depth, num_heads=heads, num_classes=classes
+    )
+
+
+def _bert(*, vocabulary: int, length: int, dim: int, depth: int, heads: int) -> nn.Module:
+    config = BertConfig(
+        vocab_size=vocabulary,
+        max_position_embeddings=length,
+        hidden_size=dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        intermediate_size=4 * dim,
+    )
+    return BertModel(config, add_pooling_layer=False)
+
+
+def _t5(*, vocabulary: int, dim: int, depth: int, heads: int, head_dim: int, hidden: int) -> nn.Module:
+    config = T5Config(vocab_size=vocabulary, d_model=dim, d_kv=head_dim, d_ff=hidden, num_layers=depth, num_heads=heads)
+    return T5EncoderModel(config)
+
+
+def _gpt2(*, vocabulary: int, length: int, dim: int, depth: int, heads: int) -> nn.Module:
+    end = vocabulary - 1
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=vocabulary,
+            n_positions=length,
+            n_embd=dim,
+            n_layer=depth,
+            n_head=heads,
+            bos_token_id=end,
+            eos_token_id=end,
+        )
+    )
+
+
+def _llama(*, vocabulary: int, dim: int, depth: int, heads: int, kv_heads: int, hidden: int) -> nn.Module:
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        intermediate_size=hidden,
+    )
+    return LlamaForCausalLM(config)
+
+
+def _phi(*, vocabulary: int, dim: int, depth: int, heads: int) -> nn.Module:
+    config = PhiConfig(
+        vocab_size=vocabulary,
+        hidden_size=dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        intermediate_size=4 * dim,
+    )
+    return PhiForCausalLM(config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A family: how to build it from bricks (`ours`) and from its library (`theirs`), by the same sizes.
+
+    real maps the name of a true-size model to its sizes and its published number of parameters; answer takes what we
+    compare out of what theirs returns.
+    """
+
+    table: KeyTable
+    ours: Callable[..., nn.Module]
+    theirs: Callable[..., nn.Module]
+    tiny: Mapping[str, int]
+    real: Mapping[str, tuple[Mapping[str, int], int]] = field(default_factory=dict)
+    inputs: Callable[[], dict[str, Tensor]]
+    answer: Callable[[Any], Tensor]
+
+
+def pixels() -> dict[str, Tensor]:
+    """Two random pictures of 16 x 16."""
+    return {"x": torch.randn(2, 3, 16, 16)}
+
+
+def tokens() -> dict[str, Tensor]:
+    """Two random texts of 7 tokens."""
+    return {"input_ids": torch.randint(50, (2, 7))}
+
+
+def padded_tokens() -> dict[str, Tensor]:
+    """The same, of which the second ends after 4 tokens."""
+    mask = torch.ones(2, 7, dtype=torch.long)
+    mask[1, 4:] = 0
+    return {**tokens(), "attention_mask": mask}
+
+
+_VIT = {"image": 224, "patch": 16, "depth": 12, "classes": 1000}
+_HIDDEN, _LOGITS = attrgetter("last_hidden_state"), attrgetter("logits")
+
+FAMILIES: dict[str, Family] = {
+    "timm_vit": Family(
+        table=TIMM_VIT,
+        ours=ViT,
+        theirs=_timm_vit,
+        tiny={"image": 16, "patch": 4, "dim": 32, "depth": 3, "heads": 4, "classes": 5},
+        real={
+            "vit_tiny_patch16_224": ({**_VIT, "dim": 192, "heads": 3}, 5_717_416),
+            "vit_small_patch16_224": ({**_VIT, "dim": 384, "heads": 6}, 22_050_664),
+            "vit_base_patch16_224": ({**_VIT, "dim": 768, "heads": 12}, 86_567_656),
+        },
+        inputs=pixels,
+        answer=lambda logits: logits,
+    ),
+    "bert": Family(
+        table=BERT,
+        ours=Bert,
+        theirs=_bert,
+        tiny={"vocabulary": 50, "length": 12, "dim": 32, "depth": 3, "heads": 4},
+        # 109,482,240 with the pooler, which is a square matrix and a bias
+        real={
+            "bert-base-uncased": (
+                {"vocabulary": 30522, "length": 512, "dim": 768, "depth": 12, "heads": 12},
+                109_482_240 - 768 * 769,
+            )
+        },
+        inputs=padded_tokens,
+        answer=_HIDDEN,
+    ),
+    "t5_encoder": Family(
+        table=T5,
+        ours=T5Encoder,
+        theirs=_t5,
+        tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4, "head_dim": 6, "hidden": 40},
+        real={
+            "t5-small": (
+                {"vocabulary": 32128, "dim": 512, "depth": 6, "heads": 8, "head_dim": 64, "hidden": 2048},
+                35_330_816,
+            )
+        },
+        inputs=padded_tokens,
+        answer=_HIDDEN,
+    ),
+    "gpt2": Family(
+        table=GPT2,
+        ours=gpt2,
+        theirs=_gpt2,
+        tiny={"vocabulary": 50, "length": 12, "dim": 32, "depth": 3, "heads": 4},
+        real={"gpt2": ({"vocabulary": 50257, "length": 1024, "dim": 768, "depth": 12, "heads": 12}, 124_439_808)},
+        inputs=tokens,
+        answer=_LOGITS,
+    ),
+    "llama": Family(
+        table=llama_table((32, 16, 16)),
+        ours=llama,
+        theirs=_llama,
+        tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4, "kv_heads": 2, "hidden": 56},
+        real={
+            "TinyLlama-1.1B": (
+                {"vocabulary": 32000, "dim": 2048, "depth": 22, "heads": 32, "kv_heads": 4, "hidden": 5632},
+                1_100_048_384,
+            )
+        },
+        inputs=tokens,
+        answer=_LOGITS,
+    ),
+    "phi": Family(
+        table=PHI,
+        ours=phi,
+        theirs=_phi,
+        tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4},
+        real={"phi-1.5": ({"vocabulary": 51200, "dim": 2048, "depth": 24, "heads": 32}, 1_418_270_720)},
+        inputs=tokens,
+        answer=_LOGITS,
+    ),
+}

@@ -1,0 +1,93 @@
+"""Norms, feed-forward networks and what a residual branch passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+from transformers import LlamaConfig
+from transformers.activations import ACT2FN
+from transformers.models.llama.modeling_llama import LlamaMLP
+from tsuite.core.layers import ACTIVATIONS, MLP, Branch, DropPath, GatedMLP, LayerScale, RMSNorm
+
+from .families import scramble
+
+
+def test_rms_norm_equals_torch() -> None:
+    norm = RMSNorm(12, eps=1e-5)
+    scramble(norm)
+    x = torch.randn(3, 4, 12) * 5
+    assert_close(norm(x), F.rms_norm(x, (12,), norm.weight, eps=1e-5))
+
+
+def test_rms_norm_counts_in_float32() -> None:
+    x = torch.full((1, 4), 300.0, dtype=torch.float16)  # whose square is past the largest float16
+    assert torch.equal(RMSNorm(4).half()(x), torch.ones(1, 4, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_carry_the_names_of_checkpoints(name: str) -> None:
+    x = torch.linspace(-6, 6, 101)
+    assert_close(ACTIVATIONS[name](x), ACT2FN[name](x), rtol=1e-5, atol=1e-6)
+
+
+def test_mlp() -> None:
+    mlp = MLP(4, hidden=6, activation=torch.relu)
+    x = torch.randn(2, 3, 4)
+    assert_close(mlp(x), F.linear(F.linear(x, mlp.up.weight, mlp.up.bias).relu(), mlp.down.weight, mlp.down.bias))
+    assert MLP(4).up.weight.shape == (16, 4)
+    assert MLP(4, bias=False).down.bias is None
+
+
+def test_mlp_drops_only_while_training() -> None:
+    mlp, x = MLP(8, dropout=0.5), torch.randn(2, 8)
+    assert not torch.equal(mlp(x), mlp(x))
+    mlp.eval()
+    assert torch.equal(mlp(x), mlp(x))
+
+
+def test_gated_mlp_equals_llamas() -> None:
+    ours = GatedMLP(8, hidden=20)
+    theirs = LlamaMLP(LlamaConfig(hidden_size=8, intermediate_size=20, num_attention_heads=2))
+    theirs.load_state_dict({key.replace(".", "_proj."): value for key, value in ours.state_dict().items()})
+    x = torch.randn(2, 3, 8)
+    assert_close(ours(x), theirs(x))
+
+
+def test_layer_scale() -> None:
+    scale = LayerScale(3, 0.1)
+    assert_close(scale(torch.ones(2, 5, 3)), torch.full((2, 5, 3), 0.1))
+    scale.gamma.data = torch.tensor([1.0, 2.0, 3.0])
+    assert torch.equal(scale(torch.ones(3)), torch.tensor([1.0, 2.0, 3.0]))
+
+
+def test_drop_path_skips_samples_and_keeps_the_expectation() -> None:
+    torch.manual_seed(0)
+    drop, x = DropPath(0.25), torch.ones(20_000, 2, 3)
+    out = drop(x)
+    assert (out == out[:, :1, :1]).all()  # a sample is dropped as a whole
+    assert out.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert out.mean().item() == pytest.approx(1, abs=0.02)  # the standard error is 0.004
+
+
+def test_drop_path_is_the_identity_outside_training() -> None:
+    x = torch.randn(4, 3)
+    assert DropPath(0.9).eval()(x) is x
+    assert DropPath(0.0)(x) is x
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_drop_path_refuses_an_impossible_share(share: float) -> None:
+    with pytest.raises(ValueError, match="lies in"):
+        DropPath(share)
+
+
+def test_branch_holds_only_what_is_on() -> None:
+    x = torch.randn(2, 3, 4)
+    plain = Branch(4, layer_scale=None, dropout=0.0, drop_path=0.0)
+    assert plain(x) is x
+    assert not list(plain.parameters())
+    full = Branch(4, layer_scale=0.5, dropout=0.5, drop_path=0.5)
+    assert_close(full.eval()(x), x / 2)
+    assert not torch.equal(full.train()(x), x / 2)
