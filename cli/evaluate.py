@@ -1,0 +1,41 @@
+"""tsuite evaluate NAME: score a checkpoint on held-out data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..core.registry import Card
+from . import options as cli
+
+
+def command(card: Card) -> Callable[..., Any]:
+    """The command for one model, with the model's own options."""
+
+    def evaluate(*, checkpoint, data, device, threads, settings, output, as_json: bool, options: Any) -> None:
+        from ..core import flow
+
+        request = flow.Request(
+            name=card.name,
+            checkpoint=checkpoint,
+            data=data,
+            device=device,
+            threads=threads,
+            settings=cli.parse_settings(settings),
+            output=output,
+            console=cli.console(),
+        )
+        report = flow.evaluate(request, options)
+        cli.show(report, as_json=as_json)
+        if report.failures:
+            raise SystemExit(2)
+
+    common = [cli.CHECKPOINT, cli.DATA, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.OUTPUT, cli.JSON]
+    help = f"""Score a checkpoint of {card.name} on the held-out part of its data (or of --data).
+
+    Examples:
+
+      tsuite evaluate {card.name}
+
+      tsuite evaluate {card.name} --data {card.data} --json"""
+    return cli.make(evaluate, common, help=help, options=card.attribute(card.run_options), panel=card.name)

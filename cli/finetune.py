@@ -1,0 +1,48 @@
+"""tsuite finetune NAME: train, keep the best, continue after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..core.registry import Card
+from . import options as cli
+
+RUN = cli.parameter("run", Path | None, None, "folder of this run (default: a new one, runs/NAME-1, -2 …)")
+RESUME = cli.parameter("resume", bool, False, "continue the run in --run, else the newest unfinished one", "--resume")
+
+
+def command(card: Card) -> Callable[..., Any]:
+    """The command for one model, with the model's own options."""
+
+    def finetune(
+        *, run: Path | None, resume: bool, checkpoint, data, device, threads, settings, as_json: bool, options: Any
+    ) -> None:
+        from ..core import finetune as training
+        from ..core import flow
+
+        request = flow.Request(
+            name=card.name,
+            checkpoint=checkpoint,
+            data=data,
+            device=device,
+            threads=threads,
+            settings=cli.parse_settings(settings),
+            console=cli.console(),
+        )
+        report = training.finetune(request, options, run, resume=resume)
+        if report is not None:
+            cli.show(report, as_json=as_json)
+
+    common = [cli.DATA, cli.CHECKPOINT, RUN, RESUME, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.JSON]
+    help = f"""Train {card.name}: from scratch, or from --checkpoint. The best weights are kept in RUN/best.
+
+    Examples:
+
+      tsuite finetune {card.name} --epochs 2
+
+      tsuite finetune {card.name} --checkpoint embedded --epochs 1 --lr 0.0001
+
+      tsuite finetune {card.name} --resume"""
+    return cli.make(finetune, common, help=help, options=card.attribute(card.train_options), panel=card.name)

@@ -1,0 +1,55 @@
+"""tsuite run NAME [INPUTS]: predict."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from ..core.registry import Card
+from . import options as cli
+
+INPUTS = inspect.Parameter(
+    "inputs",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=typer.Argument(None, help="what to predict on; nothing: the held-out sample, scored", show_default=False),
+    annotation=list[str] | None,
+)
+
+
+def command(card: Card) -> Callable[..., Any]:
+    """The command for one model, with the model's own options."""
+
+    def run(
+        *, inputs: list[str] | None, checkpoint, data, device, threads, settings, output, as_json: bool, options: Any
+    ) -> None:
+        from ..core import flow
+
+        request = flow.Request(
+            name=card.name,
+            checkpoint=checkpoint,
+            data=data,
+            device=device,
+            threads=threads,
+            settings=cli.parse_settings(settings),
+            output=output,
+            console=cli.console(),
+        )
+        report = flow.run(request, inputs or [], options)
+        cli.show(report, as_json=as_json)
+        if report.failures:
+            raise SystemExit(2)
+
+    common = [INPUTS, cli.CHECKPOINT, cli.DATA, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.OUTPUT, cli.JSON]
+    help = f"""{card.summary}
+
+    Examples:
+
+      tsuite run {card.name}
+
+      tsuite run {card.name} --json
+
+      tsuite run {card.name} --checkpoint embedded --threads 1 --output out/"""
+    return cli.make(run, common, help=help, options=card.attribute(card.run_options), panel=card.name)

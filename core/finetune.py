@@ -1,0 +1,149 @@
+"""`finetune`, composed: data -> task -> training -> best weights -> one look at the held-out part -> report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import registry, runtime
+from .errors import UserError
+from .flow import Request, infer, say
+from .options import build, flag
+from .progress import bar, fetching
+from .report import Report, describe, report
+from .sources import cache_folder
+from .task import Split, Task
+from .train import fit
+from .train import folder as run_folder
+
+
+def finetune(request: Request, options: Any, folder: Path | None, *, resume: bool = False) -> Report | None:
+    """Train, keep the best weights, score them once on the held-out part of the data where it has one.
+
+    folder: of the run; None takes a new one below `runs/`, or with `resume` the newest unfinished run there. A run that
+    is continued is told what it was told at first. None where several processes train and this is not the first.
+    """
+    card = registry.card(request.name)
+    folder = folder or (_unfinished(request.name) if resume else _new_folder(request.name))
+    if resume:
+        request, options = _as_before(request, options, folder)
+    runtime.set_threads(request.threads, cache_folder())
+    if request.device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # accelerate would otherwise take a GPU where there is one
+    with fetching(request.console):
+        prepared = card.load_task().for_training(
+            options, data=request.data, checkpoint=request.checkpoint, settings=request.settings
+        )
+    task, splits = prepared.task, prepared.splits
+    task.network.to(runtime.pick_device(request.device))
+    for line in (*task.origin.notices, *prepared.chosen):
+        say(request.console, line)
+    config = {
+        "name": request.name,
+        "data": request.data or card.data,
+        "checkpoint": request.checkpoint,
+        "settings": dict(request.settings),
+        "device": request.device,
+        "asked": dataclasses.asdict(options),
+    }
+    facts = {"licence": card.licence, "chosen": list(prepared.chosen), "config": config}
+    trained = fit(
+        task, splits, prepared.options, folder, resume=resume, card=facts, config=config, console=request.console
+    )
+    return _after(request, task, splits.test, trained) if os.environ.get("RANK", "0") == "0" else None
+
+
+def _new_folder(name: str) -> Path:
+    """The first of runs/NAME-1, -2 … that does not exist. Other processes of one launch share the name of the first."""
+    shared = os.environ.get("TORCHELASTIC_RUN_ID")
+    number = 1
+    while (folder := Path("runs") / f"{name}-{number}").exists() and not (shared and _claimed_now(folder)):
+        number += 1
+    return folder
+
+
+def _claimed_now(folder: Path) -> bool:
+    """Whether a run was begun but nothing was saved yet: by another process of this launch."""
+    return not (folder / "checkpoints").exists() and not (folder / run_folder.CARD).exists()
+
+
+def _unfinished(name: str) -> Path:
+    """The newest run of the model below `runs/` that has no card yet."""
+    found = [path for path in Path("runs").glob(f"{name}-*") if (path / run_folder.CONFIG).is_file()]
+    open_runs = [path for path in found if not (path / run_folder.CARD).is_file()]
+    if not open_runs:
+        raise UserError(f"There is no unfinished run of {name} in {Path('runs').resolve()}.", "Name one with --run.")
+    return max(open_runs, key=lambda path: (path / run_folder.CONFIG).stat().st_mtime)
+
+
+def _as_before(request: Request, options: Any, folder: Path) -> tuple[Request, Any]:
+    """What a continued run was told when it began; UserError for anything that is now asked otherwise."""
+    told = run_folder.read_config(folder)
+    if told is None:
+        raise UserError(f"{folder} holds no run to continue.", "Leave --resume out to begin one.")
+    if told.get("name") != request.name:
+        raise UserError(f"{folder} is a run of {told.get('name')}, not of {request.name}.")
+    for name, now, plain in (("data", request.data, None), ("checkpoint", request.checkpoint, None)):
+        if now not in (plain, told[name]):
+            raise UserError(f"The run in {folder} began with {flag(name)} {told[name]}, not {now}.")
+    asked = told["asked"]
+    for item in dataclasses.fields(options):
+        now = getattr(options, item.name)
+        if now not in (item.default, asked[item.name]) and item.name not in run_folder.HARMLESS:
+            raise UserError(
+                f"The run in {folder} began with {flag(item.name)} {asked[item.name]}, not {now}.",
+                "Leave it as it was, or start a new run with another --run.",
+            )
+    restored = {"data": told["data"], "checkpoint": told["checkpoint"], "settings": told["settings"]}
+    return dataclasses.replace(request, **restored), build(type(options), asked)
+
+
+def _after(request: Request, task: Task, test: Split | None, trained: Any) -> Report:
+    """The report on a finished run; the held-out score goes into the run's card, and is computed only once."""
+    scored: dict[str, Any] = trained.card.get("test") or {}
+    if test is not None and not scored:
+        best = type(task).load(str(trained.best))
+        best.network.to(runtime.pick_device(request.device)).eval()
+        with bar(request.console, f"scoring {len(test.examples):,} held-out examples", len(test.examples)) as tick:
+            summary = best.summarise(list(infer(best, test.examples, best.run_options(), tick=tick)))
+        scored = {**describe(test), "metrics": summary.metrics}
+        run_folder.write_card(trained.folder, {**trained.card, "test": scored})
+    files = sorted(path for path in (trained.folder / "plots").glob("*") if path.is_file())
+    return report(
+        "finetune",
+        task,
+        next(task.network.parameters()).device,
+        data={key: value for key, value in scored.items() if key != "metrics"} or None,
+        metrics=scored.get("metrics") or trained.metrics,
+        artifacts=[trained.best, *files],
+        extra={
+            "run": str(trained.folder),
+            "validation": {"loss": trained.loss, **trained.metrics},
+            "epochs": trained.epoch,
+            "steps": trained.step,
+            "training_seconds": trained.seconds,
+            "stopped_early": trained.stopped_early,
+        },
+        shown=_training_table(trained, scored),
+    )
+
+
+def _training_table(trained: Any, scored: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+
+    shown = Table(
+        title=f"{trained.folder}: best after epoch {trained.epoch}", title_justify="left", header_style="bold"
+    )
+    shown.add_column("")
+    shown.add_column("validation", justify="right")
+    if scored:
+        shown.add_column(f"held-out ({scored['n']:,})", justify="right")
+    for name, value in {"loss": trained.loss, **trained.metrics}.items():
+        cells = [name.replace("_", " "), "" if value is None else f"{value:.4f}"]
+        shown.add_row(
+            *cells, *([f"{scored['metrics'][name]:.4f}" if name in scored["metrics"] else ""] if scored else [])
+        )
+    return shown

@@ -1,0 +1,236 @@
+"""Source -> Example -> Batch -> Output -> Result -> Artifact, composed: what each command does with any task."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import registry, runtime
+from .errors import UserError
+from .progress import bar, fetching
+from .report import Failure, Report, describe, report
+from .sources import cache_folder
+from .task import Split, Task
+
+Tick = Callable[[int, int], None]
+"""Called with (inputs done, inputs in all)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command was asked for, whatever the model. `output` is where files for people go."""
+
+    name: str
+    checkpoint: str | None = None
+    data: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    output: Path | None = None
+    console: Any = None
+    """A rich console for progress and notices; None is quiet."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder for artifacts, made when asked for. UserError where it cannot be written."""
+        folder = self.output or Path("outputs") / self.name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"The folder {folder} cannot be made ({error.strerror}).", "Give --output elsewhere."
+            ) from None
+        return folder
+
+
+# -- the middle of every command ------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def infer(
+    task: Task,
+    examples: Sequence[Any],
+    options: Any,
+    *,
+    failures: list[Failure] | None = None,
+    tick: Tick = lambda done, total: None,
+) -> Iterator[Any]:
+    """Example -> Result, in batches of `options.batch`, in order.
+
+    An example that cannot be used raises its UserError; where `failures` is given it is noted there and left out.
+    """
+    device = next(task.network.parameters()).device
+    for start in range(0, len(examples), options.batch):
+        part = list(examples[start : start + options.batch])
+        try:
+            batch = task.preprocess(part)
+        except UserError as error:
+            if failures is None:
+                raise
+            part, batch = _usable(task, part, failures, error)
+        if part:
+            yield from task.postprocess(task.predict(batch.to(device), options), part, options)
+        tick(min(start + options.batch, len(examples)), len(examples))
+
+
+def _usable(task: Task, part: list[Any], failures: list[Failure], error: UserError) -> tuple[list[Any], Any]:
+    """Find which examples of a failed batch are at fault by preparing each alone."""
+    good = []
+    for example in part:
+        try:
+            task.preprocess([example])
+            good.append(example)
+        except UserError as alone:
+            failures.append(Failure(id=example.id, error=str(alone)))
+    if len(good) == len(part):  # each alone is fine, together they are not: no example is to blame
+        raise error
+    return good, task.preprocess(good) if good else None
+
+
+def prepare(request: Request) -> tuple[Task, torch.device]:
+    """The task with its weights, on its device, threads set, ready to predict."""
+    runtime.set_threads(request.threads, cache_folder())
+    device = runtime.pick_device(request.device)
+    with fetching(request.console) as progress:
+        task = (
+            registry.card(request.name)
+            .load_task()
+            .load(request.checkpoint, settings=request.settings, progress=progress)
+        )
+    task.network.to(device).eval()
+    for notice in task.origin.notices:
+        say(request.console, notice)
+    return task, device
+
+
+# -- commands -------------------------------------------------------------------------------------------------------
+
+
+def run(request: Request, inputs: Sequence[Any], options: Any) -> Report:
+    """Predict for `inputs`; without any, for the model's held-out sample, and score it."""
+    task, device = prepare(request)
+    live = task.live(inputs, options)
+    if live is not None:
+        live(request.console)
+        return report("run", task, device)
+    if inputs:
+        return _predict("run", request, task, device, examples=task.read(inputs, options), options=options)
+    with fetching(request.console):
+        split = task.held_out(request.data)
+    return _predict("run", request, task, device, examples=split.examples, options=options, split=split)
+
+
+def evaluate(request: Request, options: Any) -> Report:
+    """Score the held-out part of the data."""
+    task, device = prepare(request)
+    with fetching(request.console):
+        split = task.held_out(request.data)
+    return _predict("evaluate", request, task, device, examples=split.examples, options=options, split=split)
+
+
+def _predict(
+    command: str,
+    request: Request,
+    task: Task,
+    device: torch.device,
+    *,
+    examples: Sequence[Any],
+    options: Any,
+    split: Split | None = None,
+) -> Report:
+    failures: list[Failure] = []
+    with bar(request.console, "predicting", len(examples)) as tick:
+        results = list(infer(task, examples, options, failures=failures, tick=tick))
+    if not results and failures:
+        raise UserError(
+            failures[0].error, f"None of {len(failures)} inputs could be used." if len(failures) > 1 else ""
+        )
+    summary = task.summarise(results)
+    artifacts = task.render(results, request.folder, options) + (
+        task.picture_training(results, request.folder) if command == "evaluate" else []
+    )
+    notices = [f"{failure.error}" for failure in failures]
+    if split is None:
+        notices += [f"{result.id}: {notice}" for result in results for notice in result.notices]
+    return report(
+        command,
+        task,
+        device,
+        data=describe(split) if split else None,
+        metrics=summary.metrics,
+        results=results if command == "run" else (),
+        failures=failures,
+        artifacts=artifacts,
+        notices=notices,
+        extra=summary.details if command == "evaluate" else {},
+        shown=task.table(results, summary),
+    )
+
+
+def bench(request: Request, *, batch_sizes: Sequence[int], seconds: float) -> Report:
+    """Latency and throughput of the forward pass for each batch size, `seconds` of measuring each."""
+    task, device = prepare(request)
+    rows = []
+    for size in batch_sizes:
+        batch = task.example_batch(size).to(device)
+        times = _times(lambda batch=batch: task.predict(batch, task.run_options()), device, seconds)
+        rows.append(
+            {
+                "batch": size,
+                "latency_ms": {name: round(1e3 * _quantile(times, share), 3) for name, share in _QUANTILES.items()},
+                "throughput_per_second": round(size / statistics.median(times), 2),
+                "runs": len(times),
+            }
+        )
+    return report("bench", task, device, extra={"bench": rows}, shown=_bench_table(request.name, rows))
+
+
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+@torch.inference_mode()
+def _times(work: Callable[[], Any], device: torch.device, seconds: float) -> list[float]:
+    """Seconds of each call of `work`, after warming up, until `seconds` have passed and at least five calls."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    for _ in range(2):
+        work()
+    wait()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < 5 or time.perf_counter() < end:
+        start = time.perf_counter()
+        work()
+        wait()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
+
+
+def _bench_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
+    from rich.table import Table
+
+    shown = Table(title=f"{name}, forward pass", title_justify="left", header_style="bold")
+    for column in ("batch", "p50 ms", "p95 ms", "p99 ms", "per second"):
+        shown.add_column(column, justify="right")
+    for row in rows:
+        latency = [f"{value:.2f}" for value in row["latency_ms"].values()]
+        shown.add_row(str(row["batch"]), *latency, f"{row['throughput_per_second']:.1f}")
+    return shown
+
+
+# -- what people see while waiting ------------------------------------------------------------------------------------
+
+
+def say(console: Any, text: str) -> None:
+    if console is not None:
+        console.print(text, highlight=False, markup=False)

@@ -1,0 +1,240 @@
+"""The flow that every model goes through, and the one class that a model folder fills in.
+
+    Source -> Example -> Batch -> Output -> Result -> Artifact
+
+`Task` names the functions between these stops. A model folder supplies them; `core.flow` composes them into
+`run`, `finetune`, `evaluate` and `bench`, `core.train` trains them, and neither knows any domain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .options import RunOptions, TrainOptions
+from .registry import Card
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+from .sources import Progress
+from .sources.digest import silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One raw item of a domain, before any tensor. `id` is what a person calls it: a path, a row, a name."""
+
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Tensors that go into the network together, with their masks. Subclasses add the fields."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch with every tensor on `device`."""
+        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        moved = {name: value.to(device) for name, value in fields.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **moved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a person wanted to know about one input. Subclasses add fields; `notices` holds what to be aware of."""
+
+    id: str
+    notices: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for machines; arrays that only a picture needs are left out by the subclass."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A named part of a data set: `name` and `part` for people, `sha256` of the bytes it was read from."""
+
+    name: str
+    part: str
+    examples: Sequence[Any]
+    sha256: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """What a training sees: `train` to learn from, `validation` to choose by. `test`, where the data has one fixed,
+    is scored once with the chosen weights and never looked at before."""
+
+    train: Split
+    validation: Split
+    test: Split | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a network's weights came from, for cards and JSON."""
+
+    source: str = "random"
+    sha256: str = ""
+    parameters: int = 0
+    base: str | None = None
+    notices: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in ("source", "sha256", "parameters", "base")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Scores over many results: `metrics` are the headline numbers, `details` anything else worth keeping as JSON."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a training starts from; `chosen` says in words what was decided for the person."""
+
+    task: Task
+    splits: Splits
+    options: Any
+    chosen: tuple[str, ...] = ()
+
+
+class Task(ABC):
+    """A network with everything that makes it useful: what goes in, what comes out, how it learns.
+
+    A model folder subclasses this once. The class attributes are static; an instance holds the weights.
+    """
+
+    card: ClassVar[Card]
+    run_options: ClassVar[type[RunOptions]] = RunOptions
+    train_options: ClassVar[type[TrainOptions]] = TrainOptions
+    monitor: ClassVar[tuple[str, str]] = ("loss", "min")
+    """The metric by which the best checkpoint is chosen, and whether `min` or `max` of it is best."""
+
+    network: Any
+    """The nn.Module; a subclass names its class."""
+    origin: Origin
+
+    # -- making one ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def load(
+        cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None, progress: Progress = silent
+    ) -> Task:
+        """The task with weights from `checkpoint` (a path, a source, a known name; None: the card's default).
+        `progress` is told of what is fetched."""
+
+    @classmethod
+    @abstractmethod
+    def for_training(
+        cls, options: Any, *, data: str | None, checkpoint: str | None, settings: Mapping[str, str]
+    ) -> Prepared:
+        """A task ready to learn, the data it learns from (`data` None: the card's default data), and the options with
+        everything left at "what suits the job" decided."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the files of a checkpoint into `folder` (weights, config), which exists and is empty."""
+
+    # -- Source -> Example -> Batch -> Output -> Result -> Artifact -----------------------------------------------
+
+    @abstractmethod
+    def read(self, inputs: Sequence[Any], options: Any) -> Sequence[Any]:
+        """Source -> Example: what a person named (paths, folders, text, arrays) as examples."""
+
+    @abstractmethod
+    def held_out(self, data: str | None = None) -> Split:
+        """The fixed held-out examples of `data` (None: the card's default data), never trained on."""
+
+    @abstractmethod
+    def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Any:
+        """Example -> Batch: the same function for finetune, evaluate and run; `training` adds augmentation."""
+
+    def predict(self, batch: Any, options: Any) -> Any:
+        """Batch -> Output. Override where a result takes more than one forward pass (generation, episodes)."""
+        return self.network(batch)
+
+    @abstractmethod
+    def postprocess(self, output: Any, examples: Sequence[Any], options: Any) -> list[Any]:
+        """Output -> Result, one for each example."""
+
+    @abstractmethod
+    def summarise(self, results: Sequence[Any]) -> Summary:
+        """Scores of results whose truth is known; empty where none is."""
+
+    @abstractmethod
+    def table(self, results: Sequence[Any], summary: Summary) -> Any:
+        """Result -> Artifact: what the terminal shows (any rich renderable)."""
+
+    def render(self, results: Sequence[Any], folder: Path, options: Any) -> list[Path]:
+        """Result -> Artifact: files for people (pictures, sound, tables) written into `folder`."""
+        return []
+
+    def live(self, inputs: Sequence[Any], options: Any) -> Callable[[Any], None] | None:
+        """For what has no end known beforehand (a chat, a microphone, a game): a function that, given a rich console,
+        talks with the person until done. None: not asked for by these inputs and options."""
+        return None
+
+    # -- learning -------------------------------------------------------------------------------------------------
+
+    @property
+    def trainable(self) -> nn.Module:
+        """The module that the training loop wraps and calls in `loss`; usually the whole network."""
+        return self.network
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Any) -> Tensor:
+        """The loss summed over the items that `weight` counts; `network` is `trainable`, perhaps wrapped."""
+
+    def weight(self, batch: Any) -> float:
+        """How many items `loss` sums over (examples, or tokens), so that parts of a batch add up exactly."""
+        first = next(value for value in vars(batch).values() if isinstance(value, Tensor))
+        return float(len(first))
+
+    def parameter_groups(self, options: Any) -> Iterable[dict[str, Any]]:
+        """Groups for AdamW with their own `lr` (a factor of the peak, key `lr_scale`) and `weight_decay`.
+
+        The default decays matrices and leaves vectors alone."""
+        named = [(name, value) for name, value in self.trainable.named_parameters() if value.requires_grad]
+        matrices = [value for _, value in named if value.ndim >= 2]
+        vectors = [value for _, value in named if value.ndim < 2]
+        groups = [{"params": matrices, "weight_decay": options.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]
+
+    def picture_training(self, results: Sequence[Any], folder: Path) -> list[Path]:
+        """Pictures of one evaluation during training (a confusion matrix, a forecast), written into `folder`."""
+        return []
+
+    def finish(self, splits: Splits) -> None:
+        """Called once with the best weights in place, before they are saved: training statistics, calibration."""
+
+    # -- in research code -----------------------------------------------------------------------------------------
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Run on `inputs` and give their Result, or a list of Results where there are several.
+
+        >>> vit = tsuite.load("vision.vit")  # doctest: +SKIP
+        >>> vit("photo.jpg").labels[0].name  # doctest: +SKIP
+        'tabby cat'
+        """
+        from .flow import infer  # the flow composes tasks; importing it here keeps this file below it
+        from .options import build
+
+        chosen = build(self.run_options, options)
+        results = list(infer(self, self.read(inputs, chosen), chosen))
+        return results[0] if len(results) == 1 else results
+
+    def example_batch(self, size: int) -> Any:
+        """A batch of `size` examples for measuring speed and memory; the values do not matter."""
+        raise NotImplementedError(f"{self.card.name} gives no example batch")

@@ -1,0 +1,381 @@
+"""The training loop: one function that reads like the story, for every domain.
+
+    order the examples -> batches -> loss -> gradient -> step -> (end of epoch) evaluate, keep the best -> save the
+    state
+
+What each step sees and draws at random follows from (seed, step, process) alone, so a run that was killed at any
+instant and is continued equals the uninterrupted one. The loss is normalised over the whole batch, whatever parts
+and processes it is cut into, so those change memory and speed and nothing else.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import checkpoint
+from ..errors import Interrupted, UserError, near
+from ..options import TrainOptions
+from ..task import Splits, Summary, Task
+from .data import EVALUATION, FINISH, STEP, MicroBatch, MicroBatches, seed_all, seeded, steps
+from .folder import claim, command_to_continue, describe, read_card, write_card
+from .log import Log, Silent, finite, read_metrics
+from .processes import Processes, evaluating
+from .schedule import lr_factor
+from .signals import Interruption
+from .state import WEIGHTS, Progress, frozen_digest, load_state, save_state
+
+LINES_PER_EPOCH = 50
+"""At most so many lines of training metrics are logged in an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a run has come to: `best` is the checkpoint folder, `metrics` and `loss` its validation scores (mean
+    loss; None without validation data), `history` those of every epoch, `seconds` the time of training over all
+    continuations."""
+
+    folder: Path
+    best: Path
+    step: int
+    epoch: int
+    steps: int
+    loss: float | None
+    metrics: dict[str, float]
+    history: list[dict[str, Any]]
+    seconds: float
+    stopped_early: bool
+    card: dict[str, Any]
+
+
+def fit(
+    task: Task,
+    splits: Splits,
+    options: TrainOptions,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    card: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    console: Any = None,
+) -> Trained:
+    """Train `task` on `splits` in the run folder `folder`; its network ends with the best weights, in evaluation mode.
+
+    `resume` continues what is in the folder (from the start where nothing is, at once where it is finished: then
+    the task keeps its weights, and `Trained.best` has the best ones). `card` is merged into card.json; `config`
+    (the name, data, checkpoint and settings that were asked for) goes into config.yaml. `console` is a rich console
+    for progress; None: quiet.
+
+    Raises `UserError` for a folder that holds another run, a full disk or a loss that is not finite, and
+    `Interrupted` after Ctrl-C or SIGTERM, once the state is saved.
+    """
+    folder = Path(folder)
+    if not len(splits.train.examples):
+        raise UserError(f"The training part of {splits.train.name} is empty.", "Check --data.")
+    if not options.lr or not (options.epochs or options.max_steps):
+        raise UserError(
+            "The training was told no learning rate or no length.", "Give --lr, and --epochs or --max-steps."
+        )
+    frozen = frozen_digest(task.trainable)
+    processes = Processes(task, options)
+    told = processes.on_main(lambda: claim(folder, options, config, resume=resume))
+    finished = processes.on_main(lambda: read_card(folder))
+    if finished is not None:
+        processes.release()
+        return _trained(folder, finished)
+    torch.set_num_threads(told["threads"])
+    card = {**describe(task, splits, told, processes.world), **(card or {})}
+    run = Run(task, splits, options, folder, processes, console=console if processes.is_main else None)
+    try:
+        run.begin(frozen)
+        run.learn_all(command_to_continue(folder, task, told))
+        return _trained(folder, run.finish(card))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"The disk that holds {folder} is full; the last saved state is whole.", "Free some space."
+        ) from error
+    finally:
+        run.log.close()
+        processes.release()
+
+
+def _trained(folder: Path, card: dict[str, Any]) -> Trained:
+    best = card["best"]
+    return Trained(
+        folder=folder,
+        best=folder / "best",
+        step=best["step"],
+        epoch=best["epoch"],
+        steps=card["steps"],
+        loss=best["loss"],
+        metrics=best["metrics"],
+        history=card["history"],
+        seconds=card["seconds"],
+        stopped_early=card["stopped_early"],
+        card=card,
+    )
+
+
+class Run:
+    """One training under way."""
+
+    def __init__(
+        self, task: Task, splits: Splits, options: TrainOptions, folder: Path, processes: Processes, *, console: Any
+    ) -> None:
+        self.task, self.splits, self.options, self.folder = task, splits, options, folder
+        self.processes, self.console = processes, console
+        self.data = MicroBatches(task, splits.train.examples, options, rank=processes.rank, world=processes.world)
+        lengths = (self.data.steps_per_epoch * options.epochs, options.max_steps)
+        self.total = min(length for length in lengths if length)
+        self.log_every = max(1, self.data.steps_per_epoch // LINES_PER_EPOCH)
+        self.progress = Progress()
+        self.log: Log = Silent()
+        self._clock = time.monotonic()
+
+    # -- the story --------------------------------------------------------------------------------------------------
+
+    def begin(self, frozen: str) -> None:
+        """Take up the newest saved state, if there is one."""
+        states = self.folder / "checkpoints"
+        self.progress = load_state(states, self.processes, frozen=frozen, notice=self._notice)
+        if self.processes.is_main:
+            self.log = Log(self.folder, step=self.progress.step, total=self.total, console=self.console)
+        if self.progress.step:
+            self.log.notice(f"continuing after step {self.progress.step} of {self.total}")
+
+    def learn_all(self, command: str) -> None:
+        """Every step that is left; raises `Interrupted`, whose hint is `command`, if someone asks to stop."""
+        self._clock = time.monotonic()
+        self.task.network.train()
+        self.processes.learner.trainable.train()
+        end = self.progress.step if self.is_over else self.total
+        with (
+            closing(steps(self.data, self.progress.step, end)) as batches,
+            Interruption(self.log.notice) as interruption,
+        ):
+            for parts in batches:
+                stop = self.learn(parts, interruption)
+                if self.epoch_is_over:
+                    self.evaluate()
+                if self.epoch_is_over or self.save_is_due or stop:
+                    self.save()
+                if stop and not self.is_over:
+                    done = f"Stopped after step {self.progress.step} of {self.total}; the state is saved."
+                    raise Interrupted(done, f"Continue with: {command}")
+                if self.is_over:
+                    break
+
+    def finish(self, card: dict[str, Any]) -> dict[str, Any]:
+        """Put the best weights back, let the task finish with them, save them; the card is written last of all."""
+        task, best = self.task, self.progress.best
+        assert best is not None  # every run ends with an evaluation
+        self.processes.release()
+        weights = checkpoint.load_tensors(self.folder / "checkpoints" / "best" / WEIGHTS)
+        task.trainable.load_state_dict(weights, strict=False)
+        task.network.eval()
+        task.trainable.eval()
+        with seeded(FINISH, self.options.seed):
+            task.finish(self.splits)
+        self.processes.on_main(lambda: checkpoint.write(self.folder / "best", task.save))
+        self._tick()
+        history = [line for line in read_metrics(self.folder) if line["split"] == "validation"]
+        facts = {
+            "seconds": round(self.progress.seconds, 1),
+            "steps": self.progress.step,
+            "best": best,
+            "history": history,
+            "stopped_early": self.progress.step < self.total,
+        }
+        whole = {**facts, **card}
+        self.processes.on_main(lambda: write_card(self.folder, whole))
+        return whole
+
+    # -- where the run stands -----------------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step, from 1 on."""
+        return -(-self.progress.step // self.data.steps_per_epoch)
+
+    @property
+    def epoch_is_over(self) -> bool:
+        return self.progress.step % self.data.steps_per_epoch == 0 or self.progress.step == self.total
+
+    @property
+    def save_is_due(self) -> bool:
+        return self.options.save_every > 0 and self.progress.step % self.options.save_every == 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps are done, or too many epochs have passed without a better score."""
+        patience = self.options.patience
+        return self.progress.step >= self.total or bool(patience and self.progress.stale >= patience)
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def learn(self, parts: list[MicroBatch], interruption: Interruption) -> bool:
+        """One optimiser step on the parts of a batch; gives whether any process was asked to stop."""
+        processes, task, step = self.processes, self.processes.learner, self.progress.step
+        lr = self.options.lr * lr_factor(step, self.total, warmup=self.options.warmup, schedule=self.options.schedule)
+        for group, scale in zip(processes.optimiser.param_groups, processes.lr_scales, strict=True):
+            group["lr"] = lr * scale
+        seed_all(STEP, self.options.seed, step, processes.rank)
+
+        weight, examples = processes.sums(
+            sum(task.weight(part.batch) for part in parts if part.size), sum(part.size for part in parts)
+        )
+        total = 0.0
+        for index, part in enumerate(parts):
+            if index + 1 < len(parts):
+                with processes.no_sync():
+                    total += self._backward(part, weight)
+            else:
+                total += self._backward(part, weight)
+        total, stops = processes.sums(total, float(interruption.asked))
+        norm = processes.clip(self.options.clip)
+        self._require_finite(total, norm, lr)
+        processes.apply()
+
+        self.progress.step += 1
+        self._record(total, weight, examples, lr, norm)
+        return stops > 0
+
+    def _backward(self, part: MicroBatch, weight: float) -> float:
+        """Add the gradient of one part's share of the batch's mean loss; gives the part's loss sum.
+
+        DDP and FSDP average gradients over processes, hence the factor `world`.
+        """
+        if not part.size and self.processes.world == 1:
+            return 0.0
+        batch = part.batch.to(self.processes.device)
+        loss = self.processes.learner.loss(self.processes.network, batch)
+        counts = 1.0 if part.size else 0.0  # a process without examples still takes part in exchanging gradients
+        self.processes.backward(loss * (counts * self.processes.world / max(weight, 1e-12)))
+        return float(loss.detach()) * counts
+
+    def _require_finite(self, total: float, norm: float, lr: float) -> None:
+        if math.isfinite(total) and (math.isfinite(norm) or self.processes.skips_overflow):
+            return
+        what = "The loss" if not math.isfinite(total) else "The gradient"
+        raise UserError(
+            f"{what} is not finite at step {self.progress.step + 1} (learning rate {lr:.2g}, gradient {norm:.2g}). "
+            f"The best weights and the last saved state in {self.folder} are as they were.",
+            "Start another --run with a lower --lr, a longer --warmup, a smaller --clip or --precision fp32.",
+        )
+
+    def _record(self, total: float, weight: float, examples: float, lr: float, norm: float) -> None:
+        """Add a step to its group, and log the group when it is full."""
+        before = self.progress.seconds
+        self._tick()
+        new = {"loss": total, "weight": weight, "examples": examples, "seconds": self.progress.seconds - before}
+        group = {name: self.progress.group.get(name, 0.0) + value for name, value in new.items()}
+        self.progress.group = group
+        mean = group["loss"] / max(group["weight"], 1e-12)
+        self.log.advance(self.progress.step, mean)
+        if self.progress.step % self.log_every and not self.epoch_is_over:
+            return
+        self.progress.group = {}
+        speed = group["examples"] / max(group["seconds"], 1e-9)
+        where = {"step": self.progress.step, "epoch": self.epoch, "loss": mean, "lr": lr, "grad_norm": norm}
+        self.log.train({**where, "seconds": round(self.progress.seconds, 3), "examples_per_second": round(speed, 3)})
+
+    def _tick(self) -> None:
+        """Add the time since the last tick to the run's seconds."""
+        now = time.monotonic()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+
+    def _notice(self, text: str) -> None:
+        if self.console is not None:
+            self.console.print(text, highlight=False)
+
+    # -- the end of an epoch -------------------------------------------------------------------------------------------
+
+    def evaluate(self) -> None:
+        """Score the validation examples, log it, and keep the weights if they are the best so far."""
+        self.processes.refresh()
+        loss, metrics = self.validate() if len(self.splits.validation.examples) else (None, {})
+        score = self._score(loss, metrics)
+        better = self._is_better(score)
+        progress = self.progress
+        progress.stale = 0 if better else progress.stale + 1
+        self._tick()
+        scores = {"step": progress.step, "epoch": self.epoch, "loss": loss, "metrics": metrics}
+        self.log.validation({**scores, "best": better, "seconds": round(progress.seconds, 3)})
+        if better:
+            progress.best = finite({**scores, "monitor": self.task.monitor[0], "score": score})
+            self.keep_best()
+
+    def validate(self) -> tuple[float, dict[str, float]]:
+        """Mean loss and metrics over the validation examples, by the way that predictions are made."""
+        task, processes = self.task, self.processes
+        everything = self.splits.validation.examples
+        first, end = (len(everything) * rank // processes.world for rank in (processes.rank, processes.rank + 1))
+        size = max(1, -(-self.options.batch_size // (processes.world * self.options.accumulate)))
+        asked, results, loss, weight = task.run_options(), [], 0.0, 0.0
+        with (
+            seeded(EVALUATION, self.options.seed, self.progress.step, processes.rank),
+            evaluating(task.network, task.trainable),
+        ):
+            for start in range(first, end, size):
+                examples = [everything[index] for index in range(start, min(start + size, end))]
+                batch = task.preprocess(examples).to(processes.device)
+                results += task.postprocess(task.predict(batch, asked), examples, asked)
+                loss += float(task.loss(task.trainable, batch))
+                weight += task.weight(batch)
+        loss, weight = processes.sums(loss, weight)
+        results = processes.gather(results)
+        summary: Summary = processes.on_main(lambda: self._summarise(results))
+        return loss / max(weight, 1e-12), {name: float(value) for name, value in summary.metrics.items()}
+
+    def _summarise(self, results: list[Any]) -> Summary:
+        plots = self.folder / "plots"
+        plots.mkdir(exist_ok=True)
+        with seeded(EVALUATION, self.options.seed):
+            self.task.picture_training(results, plots)
+            return self.task.summarise(results)
+
+    def _score(self, loss: float | None, metrics: dict[str, float]) -> float | None:
+        """The number by which epochs are compared; None where there is nothing to compare by."""
+        name = self.task.monitor[0]
+        if loss is None or name == "loss":
+            return loss
+        if name not in metrics:
+            raise UserError(f"The evaluation gives no {name!r} to choose the best weights by.", near(name, metrics))
+        return metrics[name]
+
+    def _is_better(self, score: float | None) -> bool:
+        former: float | None = self.progress.best["score"] if self.progress.best else None
+        if score is None or former is None:
+            return True
+        return score < former if self.task.monitor[1] == "min" else score > former
+
+    def keep_best(self) -> None:
+        """Write the weights as the best so far: once to go back to, once as the checkpoint that people use.
+
+        A run killed between the two does the epoch again and writes both again, byte by byte the same.
+        """
+        weights = self.processes.weights()
+
+        def work() -> None:
+            place = self.folder / "checkpoints" / "best"
+            checkpoint.write(place, lambda fresh: checkpoint.save_tensors(fresh / WEIGHTS, weights))
+            checkpoint.write(self.folder / "best", self.task.save)
+
+        self.processes.on_main(work)
+
+    def save(self) -> None:
+        """Save the state, so that the run can go on from here."""
+        self._tick()
+        self.log.flush()
+        save_state(self.folder / "checkpoints", self.processes, self.progress)
