@@ -15,21 +15,13 @@ SECONDS = cli.parameter("seconds", float, 3.0, "seconds of measuring for each ba
 def command(card: Card) -> Callable[..., Any]:
     """The command for one model."""
 
-    def bench(*, batch: list[int], seconds: float, checkpoint, device, threads, settings, as_json: bool) -> None:
+    def bench(*, batch: list[int], seconds: float, as_json: bool, **given: Any) -> None:
         from ..core import flow
         from ..core.errors import UserError
 
         if any(size < 1 for size in batch) or seconds <= 0:
             raise UserError("--batch and --seconds must be above zero.")
-        request = flow.Request(
-            name=card.name,
-            checkpoint=checkpoint,
-            device=device,
-            threads=threads,
-            settings=cli.parse_settings(settings),
-            console=cli.console(),
-        )
-        cli.show(flow.bench(request, batch_sizes=batch, seconds=seconds), as_json=as_json)
+        cli.show(flow.bench(cli.request(card, **given), batch_sizes=batch, seconds=seconds), as_json=as_json)
 
     common = [cli.CHECKPOINT, BATCHES, SECONDS, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.JSON]
     help = f"""Latency, throughput and memory of {card.name} on this machine.

@@ -12,20 +12,10 @@ from . import options as cli
 def command(card: Card) -> Callable[..., Any]:
     """The command for one model, with the model's own options."""
 
-    def evaluate(*, checkpoint, data, device, threads, settings, output, as_json: bool, options: Any) -> None:
+    def evaluate(*, as_json: bool, options: Any, **given: Any) -> None:
         from ..core import flow
 
-        request = flow.Request(
-            name=card.name,
-            checkpoint=checkpoint,
-            data=data,
-            device=device,
-            threads=threads,
-            settings=cli.parse_settings(settings),
-            output=output,
-            console=cli.console(),
-        )
-        report = flow.evaluate(request, options)
+        report = flow.evaluate(cli.request(card, **given), options)
         cli.show(report, as_json=as_json)
         if report.failures:
             raise SystemExit(2)

@@ -16,22 +16,10 @@ RESUME = cli.parameter("resume", bool, False, "continue the run in --run, else t
 def command(card: Card) -> Callable[..., Any]:
     """The command for one model, with the model's own options."""
 
-    def finetune(
-        *, run: Path | None, resume: bool, checkpoint, data, device, threads, settings, as_json: bool, options: Any
-    ) -> None:
+    def finetune(*, run: Path | None, resume: bool, as_json: bool, options: Any, **given: Any) -> None:
         from ..core import finetune as training
-        from ..core import flow
 
-        request = flow.Request(
-            name=card.name,
-            checkpoint=checkpoint,
-            data=data,
-            device=device,
-            threads=threads,
-            settings=cli.parse_settings(settings),
-            console=cli.console(),
-        )
-        report = training.finetune(request, options, run, resume=resume)
+        report = training.finetune(cli.request(card, **given), options, run, resume=resume)
         if report is not None:
             cli.show(report, as_json=as_json)
 

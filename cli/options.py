@@ -15,6 +15,7 @@ import typer
 
 from ..core.errors import UserError
 from ..core.options import flag
+from ..core.registry import Card
 from .guard import guarded
 
 COMMON = "Common"
@@ -51,7 +52,7 @@ def flags_of(cls: type, panel: str) -> list[inspect.Parameter]:
     found = []
     for item in dataclasses.fields(cls):
         choices = item.metadata.get("choices") or ()
-        help = item.metadata.get("help", "") + (f" [{'|'.join(choices)}]" if choices else "")
+        help = item.metadata.get("help", "") + (f" ({'|'.join(choices)})" if choices else "")
         words = () if hints[item.name] is bool else (flag(item.name),)
         option = typer.Option(item.default, *words, help=help, rich_help_panel=panel)
         kind = inspect.Parameter.KEYWORD_ONLY
@@ -92,6 +93,13 @@ def parse_settings(pairs: list[str]) -> dict[str, str]:
         if "=" not in pair:
             raise UserError(f"--set takes key=value, not {pair!r}.", "For example: --set image_size=256")
     return {key.strip(): value.strip() for key, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def request(card: Card, *, settings: list[str] | None = None, **given: Any) -> Any:
+    """What every command over a model was asked for, as the flow takes it."""
+    from ..core.flow import Request
+
+    return Request(name=card.name, settings=parse_settings(settings or []), console=console(), **given)
 
 
 def console() -> Any:

@@ -22,22 +22,10 @@ INPUTS = inspect.Parameter(
 def command(card: Card) -> Callable[..., Any]:
     """The command for one model, with the model's own options."""
 
-    def run(
-        *, inputs: list[str] | None, checkpoint, data, device, threads, settings, output, as_json: bool, options: Any
-    ) -> None:
+    def run(*, inputs: list[str] | None, as_json: bool, options: Any, **given: Any) -> None:
         from ..core import flow
 
-        request = flow.Request(
-            name=card.name,
-            checkpoint=checkpoint,
-            data=data,
-            device=device,
-            threads=threads,
-            settings=cli.parse_settings(settings),
-            output=output,
-            console=cli.console(),
-        )
-        report = flow.run(request, inputs or [], options)
+        report = flow.run(cli.request(card, **given), inputs or [], options)
         cli.show(report, as_json=as_json)
         if report.failures:
             raise SystemExit(2)

@@ -221,6 +221,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     try:
         save_file(kept, path, metadata=notes or None)
         _order_header(path)
+        mask = os.umask(0)  # the library makes files for their owner alone; ours are as readable as any other
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)
     except SafetensorError as error:
         raise OSError(errno.ENOSPC if _is_full(error) else errno.EIO, str(error), str(path)) from error
 

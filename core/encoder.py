@@ -58,6 +58,15 @@ class Encoder(nn.Module):
             x = block(x, View(mask=_rows(view.mask, keep), bias=_rows(view.bias, keep), positions=positions, keep=keep))
         return x if self.norm is None else self.norm(x)
 
+    def last_layers(self, x: Tensor, count: int, *, mask: Tensor | None = None) -> list[Tensor]:
+        """What each of the last `count` layers gives for x [B, T, C], through the final norm: `count` of [B, T, C]."""
+        view, found = self.view(x, mask=mask, positions=None), []
+        for number, block in enumerate(self.blocks):
+            x = block(x, view)
+            if number >= len(self.blocks) - count:
+                found.append(x if self.norm is None else self.norm(x))
+        return found
+
     def attention_maps(self, x: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None) -> list[Tensor]:
         """The attention weights [B, H, T, T] of every layer, by the written-out path; for looking at, not for speed."""
         view, maps = self.view(x, mask=mask, positions=positions), []

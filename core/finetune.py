@@ -10,7 +10,7 @@ from typing import Any
 
 from . import registry, runtime
 from .errors import UserError
-from .flow import Request, infer, say
+from .flow import Request, say
 from .options import build, flag
 from .progress import bar, fetching
 from .report import Report, describe, report
@@ -18,6 +18,7 @@ from .sources import cache_folder
 from .task import Split, Task
 from .train import fit
 from .train import folder as run_folder
+from .weights import count_parameters
 
 
 def finetune(request: Request, options: Any, folder: Path | None, *, resume: bool = False) -> Report | None:
@@ -49,11 +50,29 @@ def finetune(request: Request, options: Any, folder: Path | None, *, resume: boo
         "device": request.device,
         "asked": dataclasses.asdict(options),
     }
-    facts = {"licence": card.licence, "chosen": list(prepared.chosen), "config": config}
+    facts = {
+        "command": _command(request, options),
+        "parameters": count_parameters(task.network),
+        "licence": card.licence,
+        "chosen": list(prepared.chosen),
+        "config": config,
+    }
     trained = fit(
         task, splits, prepared.options, folder, resume=resume, card=facts, config=config, console=request.console
     )
     return _after(request, task, splits.test, trained) if os.environ.get("RANK", "0") == "0" else None
+
+
+def _command(request: Request, options: Any) -> str:
+    """What to type to train the same again."""
+    words = ["tsuite", "finetune", request.name]
+    words += [f"--{name} {value}" for name in ("data", "checkpoint") if (value := getattr(request, name))]
+    words += [
+        f"{flag(item.name)} {value}"
+        for item in dataclasses.fields(options)
+        if (value := getattr(options, item.name)) != item.default
+    ]
+    return " ".join([*words, *(f"--set {key}={value}" for key, value in request.settings.items())])
 
 
 def _new_folder(name: str) -> Path:
@@ -86,9 +105,10 @@ def _as_before(request: Request, options: Any, folder: Path) -> tuple[Request, A
         raise UserError(f"{folder} holds no run to continue.", "Leave --resume out to begin one.")
     if told.get("name") != request.name:
         raise UserError(f"{folder} is a run of {told.get('name')}, not of {request.name}.")
-    for name, now, plain in (("data", request.data, None), ("checkpoint", request.checkpoint, None)):
-        if now not in (plain, told[name]):
-            raise UserError(f"The run in {folder} began with {flag(name)} {told[name]}, not {now}.")
+    for name, now in (("data", request.data), ("checkpoint", request.checkpoint), ("settings", dict(request.settings))):
+        if now and now != told[name]:
+            word = "--set" if name == "settings" else flag(name)
+            raise UserError(f"The run in {folder} began with {word} {told[name]}, not {now}.", "Leave it as it was.")
     asked = told["asked"]
     for item in dataclasses.fields(options):
         now = getattr(options, item.name)
@@ -108,7 +128,7 @@ def _after(request: Request, task: Task, test: Split | None, trained: Any) -> Re
         best = type(task).load(str(trained.best))
         best.network.to(runtime.pick_device(request.device)).eval()
         with bar(request.console, f"scoring {len(test.examples):,} held-out examples", len(test.examples)) as tick:
-            summary = best.summarise(list(infer(best, test.examples, best.run_options(), tick=tick)))
+            summary = best.summarise(list(best.infer(test.examples, best.run_options(), tick=tick)))
         scored = {**describe(test), "metrics": summary.metrics}
         run_folder.write_card(trained.folder, {**trained.card, "test": scored})
     files = sorted(path for path in (trained.folder / "plots").glob("*") if path.is_file())

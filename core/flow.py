@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,9 @@ import torch
 from . import registry, runtime
 from .errors import UserError
 from .progress import bar, fetching
-from .report import Failure, Report, describe, report
+from .report import Report, describe, report
 from .sources import cache_folder
-from .task import Split, Task
-
-Tick = Callable[[int, int], None]
-"""Called with (inputs done, inputs in all)."""
+from .task import Failure, Split, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,47 +47,6 @@ class Request:
 
 
 # -- the middle of every command ------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def infer(
-    task: Task,
-    examples: Sequence[Any],
-    options: Any,
-    *,
-    failures: list[Failure] | None = None,
-    tick: Tick = lambda done, total: None,
-) -> Iterator[Any]:
-    """Example -> Result, in batches of `options.batch`, in order.
-
-    An example that cannot be used raises its UserError; where `failures` is given it is noted there and left out.
-    """
-    device = next(task.network.parameters()).device
-    for start in range(0, len(examples), options.batch):
-        part = list(examples[start : start + options.batch])
-        try:
-            batch = task.preprocess(part)
-        except UserError as error:
-            if failures is None:
-                raise
-            part, batch = _usable(task, part, failures, error)
-        if part:
-            yield from task.postprocess(task.predict(batch.to(device), options), part, options)
-        tick(min(start + options.batch, len(examples)), len(examples))
-
-
-def _usable(task: Task, part: list[Any], failures: list[Failure], error: UserError) -> tuple[list[Any], Any]:
-    """Find which examples of a failed batch are at fault by preparing each alone."""
-    good = []
-    for example in part:
-        try:
-            task.preprocess([example])
-            good.append(example)
-        except UserError as alone:
-            failures.append(Failure(id=example.id, error=str(alone)))
-    if len(good) == len(part):  # each alone is fine, together they are not: no example is to blame
-        raise error
-    return good, task.preprocess(good) if good else None
 
 
 def prepare(request: Request) -> tuple[Task, torch.device]:
@@ -146,7 +102,7 @@ def _predict(
 ) -> Report:
     failures: list[Failure] = []
     with bar(request.console, "predicting", len(examples)) as tick:
-        results = list(infer(task, examples, options, failures=failures, tick=tick))
+        results = list(task.infer(examples, options, failures=failures, tick=tick))
     if not results and failures:
         raise UserError(
             failures[0].error, f"None of {len(failures)} inputs could be used." if len(failures) > 1 else ""

@@ -88,7 +88,10 @@ def cards() -> dict[str, Card]:
         card = read_card(path.parent, f"{PACKAGE}.domains.{domain}.{model}")
         found[card.name] = card
     for point in sorted(entry_points(group="tsuite.domains"), key=lambda point: point.name):
-        spec = find_spec(point.value)
+        try:
+            spec = find_spec(point.value)
+        except ModuleNotFoundError:  # its parent is gone: what is left of a distribution must not stop the others
+            continue
         if spec and spec.submodule_search_locations:
             card = read_card(Path(next(iter(spec.submodule_search_locations))), point.value)
             found.setdefault(card.name, card)

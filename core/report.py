@@ -8,18 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import runtime
-from .task import Origin, Split, Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """An input that could not be used, and why."""
-
-    id: str
-    error: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"id": self.id, "error": self.error}
+from .task import Failure, Origin, Split, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .options import RunOptions, TrainOptions
+from .errors import UserError
+from .options import RunOptions, TrainOptions, build
 from .registry import Card
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 from .sources import Progress
 from .sources.digest import silent
+
+Tick = Callable[[int, int], None]
+"""Called with (inputs done, inputs in all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,17 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Plain data for machines; arrays that only a picture needs are left out by the subclass."""
         return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An input that could not be used, and why."""
+
+    id: str
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "error": self.error}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +133,7 @@ class Task(ABC):
     card: ClassVar[Card]
     run_options: ClassVar[type[RunOptions]] = RunOptions
     train_options: ClassVar[type[TrainOptions]] = TrainOptions
-    monitor: ClassVar[tuple[str, str]] = ("loss", "min")
+    monitor: tuple[str, str] = ("loss", "min")
     """The metric by which the best checkpoint is chosen, and whether `min` or `max` of it is best."""
 
     network: Any
@@ -168,6 +183,45 @@ class Task(ABC):
     @abstractmethod
     def postprocess(self, output: Any, examples: Sequence[Any], options: Any) -> list[Any]:
         """Output -> Result, one for each example."""
+
+    @torch.inference_mode()
+    def infer(
+        self,
+        examples: Sequence[Any],
+        options: Any,
+        *,
+        failures: list[Failure] | None = None,
+        tick: Tick = lambda done, total: None,
+    ) -> Iterator[Any]:
+        """Example -> Result, in batches of `options.batch`, in order; `tick` is told (done, total) after each.
+
+        An example that cannot be used raises its UserError; where `failures` is given it is noted there and left out.
+        """
+        device = next(self.network.parameters()).device
+        for start in range(0, len(examples), options.batch):
+            part = list(examples[start : start + options.batch])
+            try:
+                batch = self.preprocess(part)
+            except UserError as error:
+                if failures is None:
+                    raise
+                part, batch = self._usable(part, failures, error)
+            if part:
+                yield from self.postprocess(self.predict(batch.to(device), options), part, options)
+            tick(min(start + options.batch, len(examples)), len(examples))
+
+    def _usable(self, part: list[Any], failures: list[Failure], error: UserError) -> tuple[list[Any], Any]:
+        """Find which examples of a failed batch are at fault by preparing each alone."""
+        good = []
+        for example in part:
+            try:
+                self.preprocess([example])
+                good.append(example)
+            except UserError as alone:
+                failures.append(Failure(id=example.id, error=str(alone)))
+        if len(good) == len(part):  # each alone is fine, together they are not: no example is to blame
+            raise error
+        return good, self.preprocess(good) if good else None
 
     @abstractmethod
     def summarise(self, results: Sequence[Any]) -> Summary:
@@ -228,11 +282,8 @@ class Task(ABC):
         >>> vit("photo.jpg").labels[0].name  # doctest: +SKIP
         'tabby cat'
         """
-        from .flow import infer  # the flow composes tasks; importing it here keeps this file below it
-        from .options import build
-
         chosen = build(self.run_options, options)
-        results = list(infer(self, self.read(inputs, chosen), chosen))
+        results = list(self.infer(self.read(inputs, chosen), chosen))
         return results[0] if len(results) == 1 else results
 
     def example_batch(self, size: int) -> Any:

@@ -13,11 +13,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import UserError, near
 
@@ -149,6 +152,22 @@ def _complete(network: nn.Module, before: Mapping[str, Tensor]) -> None:
     empty = [name for name, buffer in network.named_buffers() if buffer.is_meta]
     if empty:
         raise NotImplementedError(f"{_few(empty)} has no values: its module needs a reset_buffers(device)")
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out random draws: on the meta device they draw nothing, and still make torch import its compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in ("normal_", "uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Networks made inside have shapes and no memory, and cost no time; `load_into` then gives them their weights."""
+    with torch.device("meta"), _Undrawn():
+        yield
 
 
 def count_parameters(network: nn.Module, *, trainable: bool = False) -> int:

@@ -31,7 +31,8 @@ def test_list() -> None:
 
 
 @pytest.mark.parametrize("words", ["--help", "list", "list --json", "run --help", "run vision.vit --help",
-                                   "finetune vision.vit --help", "info vision.vit", "data list", "run nothing.here"])  # fmt: skip
+                                   "finetune vision.vit --help", "info vision.vit", "data list",
+                                   "run nothing.here"])  # fmt: skip
 def test_what_needs_no_torch_imports_none(words: str, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom tsuite.cli.app import start\n"

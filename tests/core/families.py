@@ -14,21 +14,8 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
-from transformers import (
-    BertConfig,
-    BertModel,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PhiConfig,
-    PhiForCausalLM,
-    T5Config,
-    T5EncoderModel,
-)
 from tsuite.core.blocks import ParallelBlock, PostNormBlock
 from tsuite.core.cache import Cache
 from tsuite.core.decoder import Decoder
@@ -39,6 +26,8 @@ from tsuite.core.layers import MLP, GatedMLP, RMSNorm, gelu_tanh
 from tsuite.core.masks import key_mask
 from tsuite.core.positions import LearnedPositions, RelativeBias, Rotary
 from tsuite.core.weights import KeyTable, Row
+
+from . import originals
 
 
 def scramble(network: nn.Module, seed: int = 0, std: float = 0.2) -> nn.Module:
@@ -296,67 +285,6 @@ def torch_state(network: nn.Module, table: KeyTable) -> dict[str, Tensor]:
     return table.to_theirs(state)
 
 
-def _timm_vit(*, image: int, patch: int, dim: int, depth: int, heads: int, classes: int) -> nn.Module:
-    return timm.models.VisionTransformer(
-        img_size=image, patch_size=patch, embed_dim=dim, depth=depth, num_heads=heads, num_classes=classes
-    )
-
-
-def _bert(*, vocabulary: int, length: int, dim: int, depth: int, heads: int) -> nn.Module:
-    config = BertConfig(
-        vocab_size=vocabulary,
-        max_position_embeddings=length,
-        hidden_size=dim,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        intermediate_size=4 * dim,
-    )
-    return BertModel(config, add_pooling_layer=False)
-
-
-def _t5(*, vocabulary: int, dim: int, depth: int, heads: int, head_dim: int, hidden: int) -> nn.Module:
-    config = T5Config(vocab_size=vocabulary, d_model=dim, d_kv=head_dim, d_ff=hidden, num_layers=depth, num_heads=heads)
-    return T5EncoderModel(config)
-
-
-def _gpt2(*, vocabulary: int, length: int, dim: int, depth: int, heads: int) -> nn.Module:
-    end = vocabulary - 1
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=vocabulary,
-            n_positions=length,
-            n_embd=dim,
-            n_layer=depth,
-            n_head=heads,
-            bos_token_id=end,
-            eos_token_id=end,
-        )
-    )
-
-
-def _llama(*, vocabulary: int, dim: int, depth: int, heads: int, kv_heads: int, hidden: int) -> nn.Module:
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=dim,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        intermediate_size=hidden,
-    )
-    return LlamaForCausalLM(config)
-
-
-def _phi(*, vocabulary: int, dim: int, depth: int, heads: int) -> nn.Module:
-    config = PhiConfig(
-        vocab_size=vocabulary,
-        hidden_size=dim,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        intermediate_size=4 * dim,
-    )
-    return PhiForCausalLM(config)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A family: how to build it from bricks (`ours`) and from its library (`theirs`), by the same sizes.
@@ -398,7 +326,7 @@ FAMILIES: dict[str, Family] = {
     "timm_vit": Family(
         table=TIMM_VIT,
         ours=ViT,
-        theirs=_timm_vit,
+        theirs=originals.timm_vit,
         tiny={"image": 16, "patch": 4, "dim": 32, "depth": 3, "heads": 4, "classes": 5},
         real={
             "vit_tiny_patch16_224": ({**_VIT, "dim": 192, "heads": 3}, 5_717_416),
@@ -411,7 +339,7 @@ FAMILIES: dict[str, Family] = {
     "bert": Family(
         table=BERT,
         ours=Bert,
-        theirs=_bert,
+        theirs=originals.bert,
         tiny={"vocabulary": 50, "length": 12, "dim": 32, "depth": 3, "heads": 4},
         # 109,482,240 with the pooler, which is a square matrix and a bias
         real={
@@ -426,7 +354,7 @@ FAMILIES: dict[str, Family] = {
     "t5_encoder": Family(
         table=T5,
         ours=T5Encoder,
-        theirs=_t5,
+        theirs=originals.t5,
         tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4, "head_dim": 6, "hidden": 40},
         real={
             "t5-small": (
@@ -440,7 +368,7 @@ FAMILIES: dict[str, Family] = {
     "gpt2": Family(
         table=GPT2,
         ours=gpt2,
-        theirs=_gpt2,
+        theirs=originals.gpt2,
         tiny={"vocabulary": 50, "length": 12, "dim": 32, "depth": 3, "heads": 4},
         real={"gpt2": ({"vocabulary": 50257, "length": 1024, "dim": 768, "depth": 12, "heads": 12}, 124_439_808)},
         inputs=tokens,
@@ -449,7 +377,7 @@ FAMILIES: dict[str, Family] = {
     "llama": Family(
         table=llama_table((32, 16, 16)),
         ours=llama,
-        theirs=_llama,
+        theirs=originals.llama,
         tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4, "kv_heads": 2, "hidden": 56},
         real={
             "TinyLlama-1.1B": (
@@ -463,7 +391,7 @@ FAMILIES: dict[str, Family] = {
     "phi": Family(
         table=PHI,
         ours=phi,
-        theirs=_phi,
+        theirs=originals.phi,
         tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4},
         real={"phi-1.5": ({"vocabulary": 51200, "dim": 2048, "depth": 24, "heads": 32}, 1_418_270_720)},
         inputs=tokens,

@@ -2,113 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import io
-import json
 import os
 import signal
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from tsuite.core.errors import UserError
-from tsuite.core.sources import HubUnreachable, NoSuchMember, Source, Unreachable, WrongHash, first_available, pin, web
-from tsuite.core.sources import hub as hub_module
+from tsuite.core.sources import NoSuchMember, Source, Unreachable, WrongHash, first_available, pin, web
 from tsuite.core.sources.pip_settings import pip_settings
 from tsuite.core.sources.transfer import certificates
 
+from .server import Server, cache, digest, kept, server  # noqa: F401 (fixtures)
+
 COMMIT = "c" * 40
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-class Server:
-    """A web server on this machine: `pages` maps a path to its bytes; every request is noted with its Range."""
-
-    def __init__(self) -> None:
-        self.pages: dict[str, bytes] = {}
-        self.headers: dict[str, dict[str, str]] = {}
-        self.seen: list[tuple[str, str, str]] = []
-        self.cut_after: int | None = None  # bytes after which the next answer breaks off
-        self.pause = 0.0  # seconds between pieces of an answer
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.answer(self)
-
-            do_HEAD = do_GET
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        path = request.path.partition("?")[0]
-        wanted = request.headers.get("Range", "")
-        self.seen.append((request.command, path, wanted))
-        content = self.pages.get(path)
-        if content is None:
-            request.send_error(404)
-            return
-        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
-        if wanted and start >= len(content):
-            request.send_error(416)
-            return
-        request.send_response(206 if wanted else 200)
-        request.send_header("Content-Length", str(len(content) - start))
-        if wanted:
-            request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        for name, value in self.headers.get(path, {"Content-Type": "text/html"}).items():
-            request.send_header(name, value)
-        request.end_headers()
-        if request.command == "HEAD":
-            return
-        body = content[start:]
-        if self.cut_after is not None:
-            body, self.cut_after = body[: self.cut_after], None
-        with contextlib.suppress(OSError):
-            for piece in range(0, len(body), 1 << 16):
-                request.wfile.write(body[piece : piece + (1 << 16)])
-                time.sleep(self.pause)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in list(os.environ):
-        if name.startswith(("PIP_", "HF_")) or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TSUITE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    return tmp_path / "cache"
-
-
-def kept(cache: Path) -> list[str]:
-    """Names of the files in the cache, apart from locks and stamps."""
-    files = (path for path in cache.rglob("*") if path.is_file())
-    return sorted(path.name for path in files if path.suffix != ".lock" and not path.name.startswith(".stamp"))
 
 
 # -- https -----------------------------------------------------------------------------------------------------------
@@ -332,106 +245,3 @@ extra-index-url = https://b.example/simple
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(UserError, match="no package index"):
         pip_settings()
-
-
-# -- the hub ---------------------------------------------------------------------------------------------------------
-
-Publish = Callable[..., None]
-
-
-@pytest.fixture
-def hub(server: Server, monkeypatch: pytest.MonkeyPatch) -> Publish:
-    """A hub on this machine; calling it publishes org/name with the files given."""
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-
-    def publish(files: dict[str, bytes], listed: dict[str, str] | None = None) -> None:
-        siblings = []
-        for name, content in files.items():
-            sha256 = (listed or {}).get(name, digest(content))
-            sibling = {"rfilename": name, "size": len(content), "blobId": "b" * 40}
-            sibling["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 120}
-            siblings.append(sibling)
-            path = f"/org/name/resolve/{COMMIT}/{name}"
-            server.pages[path] = content
-            server.headers[path] = {"X-Repo-Commit": COMMIT, "ETag": f'"{sha256}"'}
-        info = {"_id": "1", "id": "org/name", "sha": COMMIT, "siblings": siblings}
-        for revision in ("main", COMMIT):
-            path = f"/api/models/org/name/revision/{revision}"
-            server.pages[path] = json.dumps(info).encode()
-            server.headers[path] = {"Content-Type": "application/json"}
-
-    return publish
-
-
-def test_a_repository(hub: Publish, server: Server, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    hub({"config.json": b"{}", "model.safetensors": b"weights", "pytorch_model.bin": b"pickle", "onnx/model.txt": b"1"})
-    folder = Source.parse("hf://org/name").fetch()
-    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
-    assert cache in folder.parents
-    assert Source.parse("hf://org/name/onnx/model.txt").fetch().read_bytes() == b"1"
-    # Damaged on the disk: fetched again
-    (folder / "model.safetensors").resolve().write_bytes(b"damaged")
-    assert (Source.parse("hf://org/name").fetch() / "model.safetensors").read_bytes() == b"weights"
-    assert Source.parse(f"hf://org/name@{COMMIT}").cached() == folder
-    with pytest.raises(UserError, match="execute code"):
-        Source.parse("hf://org/name/pytorch_model.bin").fetch()
-    with pytest.raises(UserError, match="execute code"):
-        Source.parse("hf://org/name").fetch(files=["*.bin"])
-    with pytest.raises(NoSuchMember, match=r"Did you mean config\.json"):
-        Source.parse("hf://org/name/confg.json").fetch()
-    # Without the hub the copy is used, and said to be
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found, _, notices = first_available(["hf://org/name"])
-    assert found == folder
-    assert "fetched earlier" in notices[0]
-    with pytest.raises(HubUnreachable):
-        Source.parse("hf://org/other").fetch()
-
-
-def test_only_pickles(hub: Publish) -> None:
-    hub({"config.json": b"{}", "pytorch_model.bin": b"pickle"})
-    with pytest.raises(UserError, match="only as pickles"):
-        Source.parse("hf://org/name").fetch()
-    assert Source.parse("hf://org/name").fetch(files=["*.json"]).is_dir()
-
-
-def test_the_hub_sends_something_else(hub: Publish) -> None:
-    hub({"model.safetensors": b"weights"}, listed={"model.safetensors": digest(b"others")})
-    with pytest.raises(WrongHash):
-        Source.parse("hf://org/name/model.safetensors").fetch()
-
-
-def test_the_ordinary_cache_is_used(hub: Publish, server: Server, tmp_path: Path) -> None:
-    files = {"config.json": b"{}", "model.safetensors": b"weights"}
-    hub(files)
-    repo = tmp_path / "home" / "hub" / "models--org--name"
-    for folder in ("blobs", f"snapshots/{COMMIT}"):
-        (repo / folder).mkdir(parents=True)
-    blob = repo / "blobs" / digest(b"weights")
-    blob.write_bytes(b"weights")
-    (repo / "snapshots" / COMMIT / "model.safetensors").symlink_to(blob)
-    assert Source.parse("hf://org/name/model.safetensors").fetch().resolve() == blob
-    found = Source.parse("hf://org/name").fetch()
-    assert {name: (found / name).read_bytes() for name in files} == files
-    assert not any("safetensors" in path for _, path, _ in server.seen)
-
-
-def test_no_such_repository(hub: Publish, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    with pytest.raises(UserError, match="org/none") as caught:
-        Source.parse("hf://org/none").fetch()
-    assert not isinstance(caught.value, Unreachable)
-
-
-def test_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setattr(hub_module, "PATIENCE", 0.3)
-    monkeypatch.setattr(server, "answer", lambda request: time.sleep(1))
-    began = time.monotonic()
-    with pytest.raises(HubUnreachable, match="HF_ENDPOINT"):
-        Source.parse("hf://org/name").fetch()
-    assert time.monotonic() - began < 5
-    server.http.shutdown()
-    server.http.server_close()
-    with pytest.raises(HubUnreachable):
-        Source.parse("hf://org/name").fetch()

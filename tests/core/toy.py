@@ -76,7 +76,7 @@ class Network(nn.Module):
 
 
 class Toy(Task):
-    monitor: ClassVar[tuple[str, str]] = ("accuracy", "max")
+    monitor = ("accuracy", "max")
     train_options = ToyOptions
     expected: ClassVar[str] = ""
 

@@ -20,6 +20,7 @@ class ViTConfig:
     registers: extra tokens without a place (Darcet et al. 2023, arXiv 2309.16588).
     layer_scale: initial value of a learned factor on each branch, None for none.
     pooling: what the head sees: the class token, the mean of the patches, or both side by side (DINOv2's probe).
+    layers: of how many last layers it sees that, side by side.
     interpolation: how this family carries its position table to another image size.
     """
 
@@ -37,12 +38,13 @@ class ViTConfig:
     qkv_bias: bool = True
     layer_scale: float | None = None
     pooling: Pooling = "first"
+    layers: int = 1
     interpolation: Interpolation = "timm"
     dropout: float = 0.0
     drop_path: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "patch_size", "channels", "dim", "depth", "heads", "mlp_dim"):
+        for name in ("image_size", "patch_size", "channels", "dim", "depth", "heads", "mlp_dim", "layers"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.channels not in (1, 3):
@@ -82,7 +84,7 @@ class ViTConfig:
     @property
     def feature_dim(self) -> int:
         """Width of what the head sees."""
-        return 2 * self.dim if self.pooling == "first+mean" else self.dim
+        return self.layers * (2 * self.dim if self.pooling == "first+mean" else self.dim)
 
 
 SIZES: dict[str, dict[str, int]] = {

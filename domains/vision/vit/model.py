@@ -78,6 +78,9 @@ class ViT(nn.Module):
 
     def features_of(self, tokens: Tensor) -> Tensor:
         """The same from the encoder's input [B, T, C]."""
+        if self.config.layers > 1:
+            found = self.encoder.last_layers(tokens, self.config.layers)
+            return torch.cat([self.pool(layer) for layer in found], dim=-1)
         keep = 1 if self.config.pooling == "first" else None
         return self.pool(self.encoder(tokens, keep=keep))
 

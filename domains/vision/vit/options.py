@@ -39,6 +39,7 @@ class FinetuneOptions(TrainOptions):
     freeze: str = option(
         "none", "none, all (train the head alone, on cached features), or N: all but the last N blocks"
     )
+    layers: int = option(0, "last layers whose features a new head sees (0: 4 of a frozen backbone, else 1)")
     lora: int = option(0, "rank of LoRA adapters on attention and MLP, merged at the end (0: none)")
     class_weights: str = option(
         "auto",
@@ -52,7 +53,7 @@ class FinetuneOptions(TrainOptions):
             value = getattr(self, name)
             self.require(0 <= value < 1, f"--{name.replace('_', '-')} is a share from 0 to 1, not {value}.")
         self.require(0 < self.layer_decay <= 1, f"--layer-decay lies in (0, 1], not at {self.layer_decay}.")
-        self.require(self.mixup >= 0 and self.lora >= 0, "--mixup and --lora cannot be negative.")
+        self.require(min(self.mixup, self.lora, self.layers) >= 0, "--mixup, --lora and --layers cannot be negative.")
         self.require(
             self.freeze in ("none", "all") or self.freeze.isdigit(),
             f"--freeze takes none, all or a number of blocks, not {self.freeze!r}.",

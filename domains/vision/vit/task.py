@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from ....core import adapters, pretrained
 from ....core import checkpoint as checkpoints
-from ....core.errors import UserError, near
+from ....core.errors import UserError
 from ....core.options import build, override
 from ....core.positions import interpolate_grid
 from ....core.sources.digest import Progress, silent
 from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
-from ....core.weights import count_parameters, load_into
+from ....core.weights import count_parameters, load_into, without_weights
 from .. import render
 from ..augment import Augmentation, mixup, targets
 from ..classify import Classification, FeatureBatch, ImageBatch, LabelScore, Prediction, choose, summarise, table
@@ -59,6 +59,7 @@ class ViTTask(Task):
         self.smoothing, self.mixup_alpha = 0.0, 0.0
         self.class_weights: Tensor | None = None
         self.head_only = False
+        self.scaling: tuple[Tensor, Tensor] | None = None  # mean and deviation of a frozen backbone's features
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ class ViTTask(Task):
             config, preprocessing, tensors = foreign.config, foreign.preprocessing, foreign.tensors
             labels = foreign.labels
         config, preprocessing, tensors = _resize(config, preprocessing, tensors, settings or {})
-        with torch.device("meta"):  # no memory and no time for weights that are replaced at once
+        with without_weights():
             network = ViT(config)
         load_into(network, tensors, source=located.source)
         origin = Origin(
@@ -104,12 +105,15 @@ class ViTTask(Task):
 
     def save(self, folder: Path) -> None:
         network = adapters.merged(self.network)  # a checkpoint of ours is a plain network, adapters or not
+        tensors = network.state_dict()
+        if self.scaling is not None:
+            tensors = tensors | {f"head.{name}": value for name, value in self._unscaled_head().items()}
         config = {
             "config": dataclasses.asdict(self.network.config),
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "labels": list(self.labels),
         }
-        pretrained.save_ours(folder, self.card, network.state_dict(), config)
+        pretrained.save_ours(folder, self.card, tensors, config)
         if self.novelty is not None:
             checkpoints.save_tensors(folder / "novelty.safetensors", self.novelty.tensors())
 
@@ -132,7 +136,7 @@ class ViTTask(Task):
         if strange:
             raise UserError(
                 f"{collection.name} has classes that the checkpoint does not know: {', '.join(strange[:5])}.",
-                f"It knows: {self._known()}. {near(strange[0], self.labels) if len(self.labels) < 40 else ''}",
+                f"It knows: {self._known()}.",
             )
         number = {name: place for place, name in enumerate(self.labels)}
         return [replace(item, label=number[collection.classes[item.label or 0]]) for item in examples]
@@ -143,7 +147,10 @@ class ViTTask(Task):
         if len(known) == len(examples) and self.labels:
             target = targets(torch.tensor(known), len(self.labels), smoothing=self.smoothing if training else 0.0)
         if isinstance(examples[0], FeatureExample):
-            return FeatureBatch(features=torch.stack([example.features for example in examples]), target=target)
+            features = torch.stack([example.features for example in examples])
+            if self.scaling is not None:
+                features = (features - self.scaling[0]) / self.scaling[1]
+            return FeatureBatch(features=features, target=target)
         fitted = [self.preprocessing.fit(open_image(example.image, example.id)) for example in examples]
         pixels = self.preprocessing.tensor(fitted)
         if training and self.augmentation is not None:
@@ -154,7 +161,7 @@ class ViTTask(Task):
 
     def predict(self, batch: ImageBatch | FeatureBatch, options: RunOptions) -> Classification:
         view = self.view(batch)
-        unlikeness = self.novelty.unlikeness(view) if self.novelty is not None else None
+        unlikeness = self.novelty.unlikeness(self._familiar(view)) if self.novelty is not None else None
         return Classification(logits=self.network.head(view.features), features=view.features, unlikeness=unlikeness)
 
     def view(self, batch: ImageBatch | FeatureBatch) -> View:
@@ -163,6 +170,11 @@ class ViTTask(Task):
             return View(features=batch.features)
         tokens = self.network.tokens(batch.pixels)
         return View(features=self.network.features_of(tokens), texture=self.network.texture(tokens))
+
+    def _familiar(self, view: View) -> View:
+        """What tells how familiar a picture is: of several layers' features those of the last one are enough."""
+        width = self.network.config.feature_dim // self.network.config.layers
+        return replace(view, features=view.features[:, -width:].float())
 
     def postprocess(self, output: Classification, examples: Sequence[Any], options: RunOptions) -> list[Prediction]:
         backbone = not self.labels
@@ -277,9 +289,22 @@ class ViTTask(Task):
         from .training import spread, view_of
 
         adapters.merge_lora(self.network)
+        if self.scaling is not None:
+            self.network.head.load_state_dict(self._unscaled_head())
+            self.scaling = None
         held = splits.validation.examples or splits.train.examples
         view, labels = view_of(self, spread(splits.train.examples, 5000))
-        self.novelty = Novelty.fit(view, labels, view_of(self, spread(held, 2000))[0])
+        held_view, _ = view_of(self, spread(held, 2000))
+        self.novelty = Novelty.fit(self._familiar(view), labels, self._familiar(held_view))
+
+    def _unscaled_head(self) -> dict[str, Tensor]:
+        """The head for features as the backbone gives them, from one that was trained on standardised features."""
+        head = self.network.head
+        assert self.scaling is not None
+        assert isinstance(head, nn.Linear)
+        mean, deviation = (value.to(head.weight.device) for value in self.scaling)
+        weight = head.weight.detach() / deviation
+        return {"weight": weight, "bias": head.bias.detach() - weight @ mean}
 
     def example_batch(self, size: int) -> ImageBatch:
         config = self.network.config
@@ -299,7 +324,7 @@ def _resize(
     """The size that pictures will have (`image_size` of the settings, else the preprocessing's), with the position
     table carried over once, here, so that no forward pass has to."""
     wanted = override(replace(config, image_size=_fits(preprocessing.size, config)), settings)
-    for name in ("patch_size", "channels", "dim", "depth", "mlp_dim", "classes", "registers"):
+    for name in ("patch_size", "channels", "dim", "depth", "mlp_dim", "classes", "registers", "layers"):
         if getattr(wanted, name) != getattr(config, name):
             raise UserError(
                 f"A checkpoint's {name} is {getattr(config, name)} and cannot be set to {getattr(wanted, name)}."

@@ -52,10 +52,14 @@ def prepare(
     task = _from_scratch(cls, options, collection, parts, shape) if scratch else cls.load(checkpoint, settings=shape)
     options = _decide(options, task, scratch=scratch)
     if not scratch:
-        _give_classes(task, collection, chosen)
+        _give_classes(task, options, collection, chosen)
     _prepare_learning(task, options, parts)
     if options.freeze == "all":
         parts = _feature_splits(task, parts)
+        task.monitor = ("loss", "min")  # one layer on fixed features: the loss falls smoothly, a count of rights jumps
+        features = torch.stack([example.features for example in parts.train.examples])
+        deviation, mean = torch.std_mean(features, dim=0)
+        task.scaling = (mean, deviation.clamp(min=1e-3))
     counts = count_by_class(parts.train.examples, len(collection.classes))
     config = task.network.config
     chosen += [
@@ -63,7 +67,8 @@ def prepare(
         f"{len(parts.validation.examples):,} to choose by, {len(collection.classes)} classes",
         f"{config.image_size} x {config.image_size} pixels in patches of {config.patch_size}, "
         f"{count_parameters(task.network, trainable=True):,} of {count_parameters(task.network):,} parameters learn",
-        f"epochs {options.epochs}, learning rate {options.lr:g}, augmentation {options.augment}",
+        f"epochs {options.epochs}, learning rate {options.lr:g}, augmentation {options.augment}, "
+        f"classes {'weighed by rarity' if task.class_weights is not None else 'weighed alike'}",
     ]
     return Prepared(task=task, splits=parts, options=options, chosen=tuple(chosen))
 
@@ -113,8 +118,8 @@ def _decide(options: FinetuneOptions, task: ViTTask, *, scratch: bool) -> Finetu
             "Give --checkpoint, or leave --freeze and --lora out.",
         )
     probe = options.freeze == "all"
-    epochs = 100 if scratch or probe else 10
-    rate = 1e-3 if scratch or probe else 5e-4 if options.lora else 1e-4
+    epochs = 150 if scratch else 60 if probe else 10
+    rate = 1e-3 if scratch else 5e-4 if options.lora else 1e-4
     augment = options.augment
     if probe:
         augment = "none"  # the features are computed once
@@ -123,8 +128,10 @@ def _decide(options: FinetuneOptions, task: ViTTask, *, scratch: bool) -> Finetu
     return replace(options, epochs=options.epochs or epochs, lr=options.lr or rate, augment=augment)
 
 
-def _give_classes(task: ViTTask, collection: Collection, chosen: list[str]) -> None:
-    """A new head where the data's classes are not the checkpoint's."""
+def _give_classes(task: ViTTask, options: FinetuneOptions, collection: Collection, chosen: list[str]) -> None:
+    """A new head where the data's classes are not the checkpoint's; and whole pictures, for nothing says that only
+    the middle of them matters."""
+    task.preprocessing = replace(task.preprocessing, crop=1.0)
     base = task.origin
     task.origin = replace(base, base=base.source, notices=base.notices)
     if set(collection.classes) == set(task.labels):
@@ -135,7 +142,11 @@ def _give_classes(task: ViTTask, collection: Collection, chosen: list[str]) -> N
             task.network.head.load_state_dict({name: value[index] for name, value in head.items()})
             task.labels = collection.classes
         return
-    config = replace(task.network.config, classes=len(collection.classes))
+    before = task.network.config
+    layers = options.layers or (min(4, before.depth) if options.freeze == "all" else before.layers)
+    if layers > before.depth:
+        raise UserError(f"--layers {layers}: the network has {before.depth}.")
+    config = replace(before, classes=len(collection.classes), layers=layers)
     task.network.config, task.labels = config, collection.classes
     head = nn.Linear(config.feature_dim, config.classes)
     nn.init.zeros_(head.weight)
@@ -153,9 +164,11 @@ def _prepare_learning(task: ViTTask, options: FinetuneOptions, parts: Splits) ->
         None if options.augment == "none" else augmentation(options.augment, config.image_size, config.channels)
     )
     task.smoothing, task.mixup_alpha = options.label_smoothing, options.mixup
-    if options.class_weights == "balanced":
-        counts = torch.tensor(count_by_class(parts.train.examples, len(task.labels))).clamp(min=1)
+    counts = torch.tensor(count_by_class(parts.train.examples, len(task.labels))).clamp(min=1)
+    uneven = int(counts.max()) > 1.5 * int(counts.min())
+    if options.class_weights == "balanced" or (options.class_weights == "auto" and uneven):
         task.class_weights = counts.sum() / (len(counts) * counts)
+        task.monitor = ("balanced_accuracy", "max")
     if options.lora:
         adapters.add_lora(network, rank=options.lora, alpha=2.0 * options.lora, targets=LORA_TARGETS)
         network.head.requires_grad_(True)

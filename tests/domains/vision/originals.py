@@ -80,7 +80,7 @@ def _timm(folder: Path, name: str, *, img_size: int, labels: tuple[str, ...] = (
     network.pretrained_cfg = dict(network.pretrained_cfg) | {"input_size": (3, img_size, img_size)}
     network.pretrained_cfg["num_classes"] = len(labels)
     kept = {"label_names": list(labels)} if labels else None
-    timm.models.save_for_hf(network, folder, model_config=kept, model_args=shape, safe_serialization=True)
+    timm.models.save_for_hf(network, str(folder), model_config=kept, model_args=shape, safe_serialization=True)
 
     def answer(pixels: Tensor) -> Tensor:
         if pixels.shape[-1] == img_size:

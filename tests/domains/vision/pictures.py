@@ -43,7 +43,7 @@ def photo(width: int = 320, height: int = 240, seed: int = 0) -> Image.Image:
 @lru_cache(maxsize=1)
 def digits() -> tuple[list[Image.Image], list[int]]:
     """1,797 handwritten digits (UCI, 8 x 8) scaled up to 16 x 16 grey pixels, and what they are."""
-    found = load_digits()
+    found: Any = load_digits()
     images = [Image.fromarray((values * 15.9).astype(np.uint8)).resize((16, 16)) for values in found.images]
     return images, [int(label) for label in found.target]
 

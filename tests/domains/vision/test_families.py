@@ -135,7 +135,7 @@ def test_damaged_config(text: str, tmp_path: Path) -> None:
 
 def test_a_resnet(tmp_path: Path) -> None:
     network = timm.create_model("resnet18", num_classes=2)
-    timm.models.save_for_hf(network, tmp_path, safe_serialization=True)
+    timm.models.save_for_hf(network, str(tmp_path), safe_serialization=True)
     refused(tmp_path, r"\(resnet18\) is no plain vision Transformer")
 
 
@@ -143,7 +143,7 @@ def test_a_vit_without_class_token(tmp_path: Path) -> None:
     network = timm.create_model(
         "vit_small_patch16_36x1_224", class_token=False, global_pool="avg", depth=1, img_size=32
     )
-    timm.models.save_for_hf(network, tmp_path, safe_serialization=True)
+    timm.models.save_for_hf(network, str(tmp_path), safe_serialization=True)
     refused(tmp_path, "no plain vision Transformer")
 
 

