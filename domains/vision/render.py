@@ -67,11 +67,18 @@ def _draw_row(cells: Sequence[Any], result: Prediction, image: Image.Image, seen
     bars.set_xlim(0, 1)
     bars.set_ylim(3, -0.62)
     for place, label in enumerate(result.labels[:3]):
-        bars.barh(place, label.probability * 0.62, height=0.62, left=0.0, color=colour if place == 0 else "#cfd6dd")
-        weight = "bold" if place == 0 else "normal"
+        length = label.probability * 0.55
         text = f"{_short(label.name, 22)}  {label.probability:.1%}"
+        inside = length > 0.056 * len(text)  # long enough to write on
+        bars.barh(place, length, height=0.62, color=colour if place == 0 else "#cfd6dd")
         bars.text(
-            0.015, place, text, fontsize=9, va="center", color="white" if _covers(label, text) else INK, weight=weight
+            0.02 if inside else length + 0.02,
+            place,
+            text,
+            fontsize=9,
+            va="center",
+            color="white" if inside else INK,
+            weight="bold" if place == 0 else "normal",
         )
     verdict = "" if result.truth is None else ("right" if result.correct else f"truth: {_short(result.truth, 22)}")
     if result.notices:
@@ -79,11 +86,6 @@ def _draw_row(cells: Sequence[Any], result: Prediction, image: Image.Image, seen
     bars.set_title(
         verdict, fontsize=8, color=BAD if result.notices or result.correct is False else GOOD, loc="left", pad=3
     )
-
-
-def _covers(label: Any, text: str) -> bool:
-    """Whether the bar is long enough to write on."""
-    return label.probability * 0.62 > 0.033 * len(text)
 
 
 def _short(text: str, most: int = 24) -> str:
