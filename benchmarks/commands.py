@@ -16,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 
 from tsuite.core import runtime
 
 COMMANDS = ("--help", "list", "run vision.vit --json")
 
 
-def measure(words: list[str], folder: str) -> tuple[float, float, str]:
+def measure(words: Sequence[str], folder: str) -> tuple[float, float, str]:
     """Seconds, peak MB and what it printed on stdout."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "tsuite", *words]
