@@ -9,7 +9,10 @@ from typing import Any
 from ..core.registry import Card
 from . import options as cli
 
-RUN = cli.parameter("run", Path | None, None, "folder of this run (default: a new one, runs/NAME-1, -2 …)")
+# The longer spelling is for torchrun, which takes --run for a short form of an option of its own.
+RUN = cli.parameter(
+    "run", Path | None, None, "folder of this run (default: a new one, runs/NAME-1, -2 …)", "--run", "--run-folder"
+)
 RESUME = cli.parameter("resume", bool, False, "continue the run in --run, else the newest unfinished one", "--resume")
 
 
