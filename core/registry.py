@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from dataclasses import dataclass, field
@@ -93,8 +94,9 @@ def cards() -> dict[str, Card]:
         except ModuleNotFoundError:  # its parent is gone: what is left of a distribution must not stop the others
             continue
         if spec and spec.submodule_search_locations:
-            card = read_card(Path(next(iter(spec.submodule_search_locations))), point.value)
-            found.setdefault(card.name, card)
+            with contextlib.suppress(UserError):  # nor must another distribution's broken card
+                card = read_card(Path(next(iter(spec.submodule_search_locations))), point.value)
+                found.setdefault(card.name, card)
     return found
 
 
