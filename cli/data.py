@@ -48,8 +48,8 @@ def fetch(name: str = NAME, as_json: bool = AS_JSON) -> None:
     from ..core.progress import fetching
 
     found = manifest.manifest(name)
-    with fetching(cli.console()) as progress:
-        files = found.fetch(progress)
+    with fetching(cli.console()):
+        files = found.fetch()
     if as_json:
         cli.print_json({"name": name, "files": {key: str(path) for key, path in files.items()}, "sha256": found.sha256})
         return

@@ -53,12 +53,8 @@ def prepare(request: Request) -> tuple[Task, torch.device]:
     """The task with its weights, on its device, threads set, ready to predict."""
     runtime.set_threads(request.threads, cache_folder())
     device = runtime.pick_device(request.device)
-    with fetching(request.console) as progress:
-        task = (
-            registry.card(request.name)
-            .load_task()
-            .load(request.checkpoint, settings=request.settings, progress=progress)
-        )
+    with fetching(request.console):
+        task = registry.card(request.name).load_task().load(request.checkpoint, settings=request.settings)
     task.network.to(device).eval()
     for notice in task.origin.notices:
         say(request.console, notice)

@@ -19,7 +19,6 @@ from . import checkpoint as checkpoints
 from .errors import UserError, near
 from .registry import Card
 from .sources import Source, first_available, sha256_file
-from .sources.digest import Progress, silent
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -40,7 +39,7 @@ class Located:
         return self.path.is_dir() and "tsuite" in read_config(self.path)
 
 
-def locate(card: Card, name: str | None, *, progress: Progress = silent) -> Located:
+def locate(card: Card, name: str | None) -> Located:
     """Find (and fetch, verify, cache) the checkpoint `name` of the model; None is the card's default.
 
     Raises UserError for a path that is not there, a source that cannot be had, a file of a kind that could run code.
@@ -50,12 +49,12 @@ def locate(card: Card, name: str | None, *, progress: Progress = silent) -> Loca
         return Located(path=checkpoints.resolve(card.folder / "checkpoint"), source="embedded")
     if name in card.checkpoints:
         facts = card.checkpoints[name]
-        path, source, notices = first_available(list(facts["sources"]), progress=progress)
+        path, source, notices = first_available(list(facts["sources"]))
         return Located(path=path, source=str(source), facts=facts, notices=tuple(notices))
     path = Path(name).expanduser()
     if "://" in name:
         source = Source.parse(name)
-        return Located(path=source.fetch(progress=progress), source=name)
+        return Located(path=source.fetch(), source=name)
     if not path.exists():
         hint = near(name, ["embedded", *card.checkpoints])
         raise UserError(
@@ -76,10 +75,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise UserError(f"{folder} is no checkpoint: it has no {CONFIG}.")
-    return _read_json(path)
+    return read_json(path)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file; UserError that names the file where it holds none."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -116,7 +116,7 @@ def read_foreign_tensors(path: Path) -> dict[str, Tensor]:
     if path.is_file():
         return checkpoints.load_tensors(path)
     index = path / f"{WEIGHTS}.index.json"
-    names = sorted(set(_read_json(index).get("weight_map", {}).values())) if index.is_file() else [WEIGHTS]
+    names = sorted(set(read_json(index).get("weight_map", {}).values())) if index.is_file() else [WEIGHTS]
     tensors: dict[str, Tensor] = {}
     for name in names:
         if not (path / name).is_file():

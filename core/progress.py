@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .sources.digest import reporting_to
+
 
 @contextmanager
 def bar(console: Any, label: str, total: int) -> Iterator[Callable[[int, int], None]]:
@@ -22,30 +24,29 @@ def bar(console: Any, label: str, total: int) -> Iterator[Callable[[int, int], N
 
 
 @contextmanager
-def fetching(console: Any) -> Iterator[Callable[[int, int | None, str], None]]:
-    """A bar that appears with the first byte fetched; the function it gives takes (bytes done, bytes in all, label)."""
+def fetching(console: Any) -> Iterator[None]:
+    """Whatever is fetched inside shows a bar from its first byte to its last (a line each, where no terminal is)."""
     if console is None:
-        yield lambda done, total, label, /: None
+        yield
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     tasks: dict[str, Any] = {}
-    told: set[str] = set()
 
     def tick(done: int, total: int | None, label: str, /) -> None:
-        if not console.is_terminal:
-            if label not in told:
-                told.add(label)
-                console.print(f"fetching {label}", highlight=False, markup=False)
-            return
         if label not in tasks:
-            progress.start()
             tasks[label] = progress.add_task(label, total=total)
+            if not console.is_terminal:
+                console.print(f"fetching {label}", highlight=False, markup=False)
+        progress.start()
         progress.update(tasks[label], completed=done, total=total)
+        if progress.finished:
+            progress.stop()  # what comes next may draw a bar of its own
 
     try:
-        yield tick
+        with reporting_to(tick):
+            yield
     finally:
         progress.stop()

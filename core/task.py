@@ -24,8 +24,6 @@ from .registry import Card
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-from .sources import Progress
-from .sources.digest import silent
 
 Tick = Callable[[int, int], None]
 """Called with (inputs done, inputs in all)."""
@@ -144,11 +142,8 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def load(
-        cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None, progress: Progress = silent
-    ) -> Task:
-        """The task with weights from `checkpoint` (a path, a source, a known name; None: the card's default).
-        `progress` is told of what is fetched."""
+    def load(cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None) -> Task:
+        """The task with weights from `checkpoint` (a path, a source, a known name; None: the card's default)."""
 
     @classmethod
     @abstractmethod

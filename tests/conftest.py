@@ -16,3 +16,19 @@ def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("TSUITE_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def digit_data() -> Path:
+    """Digits under train/ and test/."""
+    from .domains.vision.pictures import trained  # here, so that only those who ask pay for the training
+
+    return trained()[0]
+
+
+@pytest.fixture(scope="session")
+def digit_run() -> Path:
+    """A finished run on them; its checkpoint is in best/."""
+    from .domains.vision.pictures import trained
+
+    return trained()[1]

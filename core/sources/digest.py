@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +21,24 @@ class Progress(Protocol):
 
 def silent(done: int, total: int | None, label: str, /) -> None:
     """The progress report that nobody reads."""
+
+
+_listener: ContextVar[Progress] = ContextVar("listener", default=silent)
+
+
+@contextmanager
+def reporting_to(progress: Progress) -> Iterator[None]:
+    """Whatever is fetched inside, however deep, tells `progress`, unless the fetch was given another."""
+    token = _listener.set(progress)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def listener(progress: Progress | None) -> Progress:
+    """Who is told: `progress` where it is given, else who `reporting_to` named, else nobody."""
+    return progress or _listener.get()
 
 
 def sha256_file(path: str | Path) -> str:

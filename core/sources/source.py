@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from ..errors import UserError, near
 from . import cache
 from .archive import check_member
-from .digest import Progress, sha256_of, silent
+from .digest import Progress, listener, sha256_of
 from .errors import HubUnreachable, Unreachable
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Source:
         self, progress: Progress | None = None, *, files: Sequence[str] | None = None, most_bytes: int | None = None
     ) -> tuple[Path, tuple[str, ...]]:
         """As `fetch`, and one line for each thing that a user should know (an earlier copy used without the hub)."""
-        report = progress or silent
+        report = listener(progress)
         if self.kind == "path":
             return self._local(), ()
         if self.kind == "hf":
@@ -232,7 +232,7 @@ def pin(text: str, progress: Progress | None = None) -> str:
     source = Source.parse(text, pinned=False)
     if source.kind in ("path", "hf"):
         raise UserError(f"{text} needs no sha256.")
-    report = progress or silent
+    report = listener(progress)
     with cache.locked("pin", report, text), cache.workspace("pin") as work:
         source = Source(kind=source.kind, name=source.name, version=source.version, member=source.member)
         source._produce(work / "fresh", report, None)

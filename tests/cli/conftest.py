@@ -1,24 +1,10 @@
-"""A trained digit classifier for the commands."""
+"""Where the commands are tried."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-
-from ..domains.vision.pictures import trained
-
-
-@pytest.fixture(scope="session")
-def digit_data() -> Path:
-    """Digits under train/ and test/."""
-    return trained()[0]
-
-
-@pytest.fixture(scope="session")
-def digit_run() -> Path:
-    """A finished run on them; its checkpoint is in best/."""
-    return trained()[1]
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ import torch
 from torch import Tensor, nn
 from tsuite.core import checkpoint
 from tsuite.core.options import TrainOptions, build, option
-from tsuite.core.sources import Progress
-from tsuite.core.sources.digest import silent
 from tsuite.core.task import Batch, Example, Prepared, Result, Split, Splits, Summary, Task
 from tsuite.core.train import Trained, fit
 
@@ -87,9 +85,7 @@ class Toy(Task):
         self.noise, self.wait, self.finished = noise, wait, 0
 
     @classmethod
-    def load(
-        cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None, progress: Progress = silent
-    ) -> Toy:
+    def load(cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None) -> Toy:
         raise NotImplementedError
 
     @classmethod

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ....core.errors import UserError, missing_extra
-from ....core.pretrained import read_config, read_foreign_tensors
+from ....core.pretrained import read_config, read_foreign_tensors, read_json
 from ....core.weights import KeyTable, Row, best_table
 from ..names import imagenet_names
 from ..pixels import Preprocessing
@@ -211,7 +211,7 @@ def _read_transformers(config: Mapping[str, Any], theirs: dict[str, Tensor], sou
     if config.get("use_swiglu_ffn"):
         raise UserError(f"{source} has a gated feed-forward network (DINOv2 giant), which is not supported.")
     classifier = theirs.get("classifier.weight")
-    settings = read_config_or(processor)
+    settings = read_json(processor) if processor.is_file() else {}
     size, resize, crop = _target_size(settings, int(config.get("image_size", 224)))
     shape = ViTConfig(
         image_size=int(config.get("image_size", 224)),
@@ -244,13 +244,6 @@ def _read_transformers(config: Mapping[str, Any], theirs: dict[str, Tensor], sou
     names = config.get("id2label") or {}
     labels = tuple(str(names.get(str(number), number)) for number in range(shape.classes))
     return _finish(shape, preprocessing, labels, table.to_ours(theirs, source=source))
-
-
-def read_config_or(path: Path) -> dict[str, Any]:
-    """A JSON file that a checkpoint may lack, as a dict."""
-    import json
-
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _target_size(settings: Mapping[str, Any], trained: int) -> tuple[int, Any, float]:

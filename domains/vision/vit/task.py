@@ -17,7 +17,6 @@ from ....core import checkpoint as checkpoints
 from ....core.errors import UserError
 from ....core.options import build, override
 from ....core.positions import interpolate_grid
-from ....core.sources.digest import Progress, silent
 from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
 from ....core.weights import count_parameters, load_into, without_weights
 from .. import render
@@ -64,10 +63,8 @@ class ViTTask(Task):
     # -- making one ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def load(
-        cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None, progress: Progress = silent
-    ) -> ViTTask:
-        located = pretrained.locate(cls.card, checkpoint, progress=progress)
+    def load(cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None) -> ViTTask:
+        located = pretrained.locate(cls.card, checkpoint)
         novelty = None
         if located.is_ours:
             saved, tensors = pretrained.read_ours(located, cls.card)

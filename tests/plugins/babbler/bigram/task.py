@@ -16,8 +16,6 @@ from rich.table import Table
 from torch import Tensor, nn
 from tsuite.core import pretrained
 from tsuite.core.errors import UserError
-from tsuite.core.sources import Progress
-from tsuite.core.sources.digest import silent
 from tsuite.core.task import Batch, Example, Origin, Prepared, Result, Split, Splits, Summary, Task
 from tsuite.core.weights import count_parameters, load_into
 
@@ -58,12 +56,10 @@ class BigramTask(Task):
         self.heard: list[str] = []
 
     @classmethod
-    def load(
-        cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None, progress: Progress = silent
-    ) -> BigramTask:
+    def load(cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None) -> BigramTask:
         if settings:
             raise UserError(f"There is no setting {next(iter(settings))!r}.")
-        located = pretrained.locate(cls.card, checkpoint, progress=progress)
+        located = pretrained.locate(cls.card, checkpoint)
         _, tensors = pretrained.read_ours(located, cls.card)
         task = cls(Origin(source=located.source, sha256=pretrained.weights_sha256(located.path), parameters=729))
         load_into(task.network, tensors)
