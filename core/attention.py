@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cache import LayerCache
+from .linear import Linear
 from .masks import causal_mask, combine_masks
-from .positions import Rotary
+from .positions import Rotary, Turn
 
 # Before 2.5 the fused kernel answered NaN for a query that may attend nowhere; since then it answers zero, as we do.
 _EMPTY_ROWS_ARE_NAN = torch.__version__.startswith("2.4")
@@ -143,13 +144,13 @@ class MultiHeadAttention(nn.Module):
         self.context_dim, self.rotary, self.scale, self.dropout = context_dim, rotary, scale, dropout
         width, kv_width = heads * self.head_dim, kv_heads * self.head_dim
         if context_dim is None:
-            self.qkv = nn.Linear(dim, width + 2 * kv_width, bias=bias)
+            self.qkv = Linear(dim, width + 2 * kv_width, bias=bias)
         else:
-            self.query = nn.Linear(dim, width, bias=bias)
-            self.key_value = nn.Linear(context_dim, 2 * kv_width, bias=bias)
+            self.query = Linear(dim, width, bias=bias)
+            self.key_value = Linear(context_dim, 2 * kv_width, bias=bias)
         self.query_norm = qk_norm(self.head_dim) if qk_norm else None
         self.key_norm = qk_norm(self.head_dim) if qk_norm else None
-        self.out = nn.Linear(width, dim, bias=bias if out_bias is None else out_bias)
+        self.out = Linear(width, dim, bias=bias if out_bias is None else out_bias)
 
     def forward(
         self,
@@ -159,15 +160,16 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         bias: Tensor | None = None,
         causal: bool = False,
-        positions: Tensor | None = None,
+        positions: Tensor | Turn | None = None,
         cache: LayerCache | None = None,
         keep: int | None = None,
     ) -> Tensor:
         """x [B, T, C] -> [B, T, C].
 
         context [B, S, context_dim] for cross-attention; mask and bias as in `attend`; positions [T] or [B, T] for the
-        rotation (default 0..T-1 after what the cache holds); cache: keys and values of earlier steps are read and new
-        ones appended; keep: only the first `keep` positions ask, all of them answer -> [B, keep, C].
+        rotation, or the `Turn` made of them (default 0..T-1 after what the cache holds); cache: keys and values of
+        earlier steps are read and new ones appended; keep: only the first `keep` positions ask, all of them answer
+        -> [B, keep, C].
         """
         if causal and keep is not None:
             raise ValueError("the causal mask takes the queries for the last positions, `keep` asks for the first")
@@ -184,7 +186,7 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         bias: Tensor | None = None,
         causal: bool = False,
-        positions: Tensor | None = None,
+        positions: Tensor | Turn | None = None,
     ) -> Tensor:
         """The attention weights [B, H, T, S] that `forward` uses and does not show."""
         query, key, value = self.project(x, context, positions=positions)
@@ -195,7 +197,7 @@ class MultiHeadAttention(nn.Module):
         x: Tensor,
         context: Tensor | None = None,
         *,
-        positions: Tensor | None = None,
+        positions: Tensor | Turn | None = None,
         cache: LayerCache | None = None,
         keep: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -206,19 +208,19 @@ class MultiHeadAttention(nn.Module):
             return self._project_cross(x, context, cache)
         batch, steps, _ = x.shape
         qkv = self.qkv(x).view(batch, steps, self.heads + 2 * self.kv_heads, self.head_dim)
-        query, key, value = qkv.transpose(1, 2).split([self.heads, self.kv_heads, self.kv_heads], dim=1)
-        if keep is not None:
-            query = query[:, :, :keep]
-        query, key = self._norm(query, key)
+        # query and key stand side by side: where no norm tells them apart they turn as one
+        asking, value = qkv.transpose(1, 2).split([self.heads + self.kv_heads, self.kv_heads], dim=1)
+        if self.query_norm is not None:
+            asking = torch.cat(self._norm(*asking.split([self.heads, self.kv_heads], dim=1)), dim=1)
         if self.rotary is not None:
             if positions is None:
                 start = 0 if cache is None else cache.length
                 positions = torch.arange(start, start + steps, device=x.device)
-            query = self.rotary(query, positions[..., :keep])
-            key = self.rotary(key, positions)
+            asking = self.rotary(asking, positions)
+        query, key = asking.split([self.heads, self.kv_heads], dim=1)
         if cache is not None:
             key, value = cache.append(key, value)
-        return query, key, value
+        return (query if keep is None else query[:, :, :keep]), key, value
 
     def _project_cross(self, x: Tensor, context: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
         query = self.query(x).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from .attention import MultiHeadAttention
 from .cache import LayerCache
 from .layers import MLP, Branch, LayerNorm, Norm
-from .positions import Rotary
+from .positions import Rotary, Turn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,13 +35,13 @@ class View:
     """What a layer may look at: the same for every layer of a stack but for the caches.
 
     mask, context_mask: boolean, True = may attend, broadcastable to [B, H, T, S]; bias: float, likewise.
-    positions [T] or [B, T] for rotary models. keep: only the first `keep` positions ask.
+    positions [T] or [B, T] for rotary models, or the `Turn` made of them. keep: only the first `keep` positions ask.
     """
 
     mask: Tensor | None = None
     bias: Tensor | None = None
     causal: bool = False
-    positions: Tensor | None = None
+    positions: Tensor | Turn | None = None
     context: Tensor | None = None
     context_mask: Tensor | None = None
     cache: LayerCache | None = None

@@ -50,9 +50,22 @@ class LayerCache:
         self.length = length
 
     def reorder(self, rows: Tensor) -> None:
-        """Row i of the batch continues what was row rows[i] (beam search)."""
-        if self.keys is not None and self.values is not None:
-            self.keys, self.values = self.keys[rows], self.values[rows]
+        """Row i of the batch continues what was row rows[i] (beam search); rows that are not named are forgotten."""
+        self.keys, self.values = self._moved(self.keys, rows), self._moved(self.values, rows)
+
+    def copy(self, other: LayerCache, *, rows: int) -> None:
+        """Begin with what `other` holds; its batch of one serves `rows` rows."""
+        if other.length:
+            self.length = 0
+            self.append(*(tensor.expand(rows, -1, -1, -1) for tensor in other.read()))
+
+    def _moved(self, tensor: Tensor | None, rows: Tensor) -> Tensor | None:
+        """The filled part of these rows in memory of its own."""
+        if tensor is None:
+            return None
+        moved = tensor.new_empty(len(rows), *tensor.shape[1:])
+        moved[:, :, : self.length] = tensor[:, :, : self.length].index_select(0, rows)
+        return moved
 
 
 class Cache:
@@ -79,6 +92,11 @@ class Cache:
         """Forget the decoder's own positions from `length` on; the context stays."""
         for layer in self.own:
             layer.truncate(length)
+
+    def copy(self, other: Cache, *, rows: int) -> None:
+        """Begin with what `other` holds, for `rows` rows; `other` may hold one for all of them and is not changed."""
+        for mine, theirs in zip((*self.own, *self.cross), (*other.own, *other.cross), strict=True):
+            mine.copy(theirs, rows=rows)
 
     def reorder(self, rows: Tensor | list[int]) -> None:
         """Reorder the batch of every layer."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from .linear import Linear
+
 Pool = Callable[[Tensor], Tensor]
 """[B, T, C] -> [B, C'] ."""
 
@@ -46,7 +48,7 @@ class LanguageHead(nn.Module):
 
     def __init__(self, *, dim: int, vocabulary: int, bias: bool = False, embedding: nn.Embedding | None = None) -> None:
         super().__init__()
-        self.projection = nn.Linear(dim, vocabulary, bias=bias)
+        self.projection = Linear(dim, vocabulary, bias=bias)
         if embedding is not None:
             self.projection.weight = embedding.weight
 

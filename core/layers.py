@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .linear import Linear
+
 Norm = Callable[[int], nn.Module]
 """Makes a norm for a width; `partial(nn.LayerNorm, eps=1e-6)` is one."""
 
@@ -50,8 +52,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., C] normed in float32, whatever its own precision."""
-        wide = x.float()
-        return (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
+        return F.rms_norm(x.float(), self.weight.shape, eps=self.eps).to(x.dtype) * self.weight
 
 
 class MLP(nn.Module):
@@ -68,8 +69,8 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         hidden = 4 * dim if hidden is None else hidden
-        self.up = nn.Linear(dim, hidden, bias=bias)
-        self.down = nn.Linear(hidden, dim, bias=bias)
+        self.up = Linear(dim, hidden, bias=bias)
+        self.down = Linear(hidden, dim, bias=bias)
         self.activation, self.dropout = activation, dropout
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,18 +82,19 @@ class MLP(nn.Module):
 
 
 class GatedMLP(nn.Module):
-    """down(activation(gate(x)) * up(x)); with SiLU it is SwiGLU (Shazeer 2020, arXiv 2002.05202)."""
+    """down(activation(gate) * up) with [gate; up] from one matrix, `gate_up`; with SiLU it is SwiGLU (Shazeer 2020,
+    arXiv 2002.05202)."""
 
     def __init__(self, dim: int, *, hidden: int, activation: Activation = F.silu, bias: bool = False) -> None:
         super().__init__()
-        self.gate = nn.Linear(dim, hidden, bias=bias)
-        self.up = nn.Linear(dim, hidden, bias=bias)
-        self.down = nn.Linear(hidden, dim, bias=bias)
+        self.gate_up = Linear(dim, 2 * hidden, bias=bias)
+        self.down = Linear(hidden, dim, bias=bias)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, T, C] -> [B, T, C]."""
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(self.activation(gate) * up)
 
 
 class LayerScale(nn.Module):

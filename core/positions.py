@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +87,13 @@ class RotaryScaling:
         return rates * keep + rates / self.factor * (1 - keep)
 
 
+class Turn(NamedTuple):
+    """By what `Rotary` turns, [T, W] or [B, 1, T, W] over its W turning channels; `sin` carries the signs."""
+
+    cos: Tensor
+    sin: Tensor
+
+
 class Rotary(nn.Module):
     """Rotary positions (Su et al. 2021, arXiv 2104.09864): pairs of channels turn by an angle linear in the position.
 
@@ -111,7 +118,10 @@ class Rotary(nn.Module):
         if self.width % 2 or not 0 < self.width <= head_dim:
             raise ValueError(f"an even, positive number of channels must turn: {share} of {head_dim} is {self.width}")
         self.base, self.interleaved, self.scaling = base, interleaved, scaling
-        self.register_buffer("rates", self._rates(), persistent=False)
+        # Computing on the meta device would only make torch import its compiler, which takes seconds.
+        self.register_buffer("rates", torch.empty(self.width // 2), persistent=False)
+        if not self.rates.is_meta:
+            self.reset_buffers(self.rates.device)
 
     def _rates(self) -> Tensor:
         rates = self.base ** (-torch.arange(0, self.width, 2).float() / self.width)
@@ -121,19 +131,30 @@ class Rotary(nn.Module):
         """Fill in the table, which no checkpoint holds, after the module was made on the meta device."""
         self.rates = self._rates().to(device)
 
-    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """x [B, H, T, D] turned by positions [T] or [B, T]."""
+    def turn(self, positions: Tensor, dtype: torch.dtype) -> Turn:
+        """Cosines and sines for positions [T] or [B, T]: the same for all layers, so a stack computes them once."""
         angles = positions[..., None].float() * self.rates  # [T, W/2] or [B, T, W/2]
         if angles.ndim == 3:
             angles = angles[:, None]  # one angle for all heads
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        cos, sin = angles.cos().to(dtype), angles.sin().to(dtype)
+        if self.interleaved:
+            return Turn(cos.repeat_interleave(2, dim=-1), torch.stack([-sin, sin], dim=-1).flatten(-2))
+        return Turn(torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
+
+    def forward(self, x: Tensor, positions: Tensor | Turn) -> Tensor:
+        """x [B, H, T, D] turned by positions [T] or [B, T], or by what `turn` gave for them.
+
+        Channels (a, b) of a pair become (a cos - b sin, b cos + a sin): each times the cosine, plus its partner times
+        the sine, whose sign is in the table.
+        """
+        turn = positions if isinstance(positions, Turn) else self.turn(positions, x.dtype)
+        cos, sin = turn.cos.to(x.dtype), turn.sin.to(x.dtype)  # under autocast x is narrower than what the stack saw
         turning, passing = x[..., : self.width], x[..., self.width :]
         if self.interleaved:
-            first, second = turning[..., 0::2], turning[..., 1::2]
-            turned = torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
+            partner = turning.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
         else:
-            first, second = turning.chunk(2, dim=-1)
-            turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+            partner = turning.roll(self.width // 2, dims=-1)
+        turned = torch.addcmul(turning * cos, partner, sin)
         return turned if passing.shape[-1] == 0 else torch.cat([turned, passing], dim=-1)
 
 

@@ -1,5 +1,7 @@
 """Well-known models assembled from bricks, each with the table of its foreign names and its original.
 
+Language models are the text domain's (`tests/domains/text/test_families.py`).
+
 A parity test for another family is one network, one `KeyTable` and one entry of `FAMILIES`, which `test_families.py`
 finds.
 
@@ -16,15 +18,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tsuite.core.blocks import ParallelBlock, PostNormBlock
-from tsuite.core.cache import Cache
-from tsuite.core.decoder import Decoder
+from tsuite.core.blocks import PostNormBlock
 from tsuite.core.embed import PatchEmbedding, TokenEmbedding
 from tsuite.core.encoder import Encoder
-from tsuite.core.heads import LanguageHead, first_token
-from tsuite.core.layers import MLP, GatedMLP, RMSNorm, gelu_tanh
+from tsuite.core.heads import first_token
+from tsuite.core.layers import MLP, RMSNorm
 from tsuite.core.masks import key_mask
-from tsuite.core.positions import LearnedPositions, RelativeBias, Rotary
+from tsuite.core.positions import LearnedPositions, RelativeBias
 from tsuite.core.weights import KeyTable, Row
 
 from . import originals
@@ -109,59 +109,6 @@ class T5Encoder(nn.Module):
         return self.encoder(self.tokens(tokens), mask=key_mask(attention_mask.bool()))
 
 
-class LanguageModel(nn.Module):
-    """Token ids [B, T] -> logits [B, T, V] through a decoder, with learned positions where `positions` is given."""
-
-    def __init__(self, *, vocabulary: int, decoder: Decoder, length: int = 0, tied: bool = False, bias: bool = False):
-        super().__init__()
-        self.tokens = TokenEmbedding(vocabulary, decoder.dim)
-        self.positions = LearnedPositions(length=length, dim=decoder.dim) if length else None
-        self.decoder = decoder
-        self.head = LanguageHead(
-            dim=decoder.dim, vocabulary=vocabulary, bias=bias, embedding=self.tokens if tied else None
-        )
-
-    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
-        x = self.tokens(tokens)
-        if self.positions is not None:
-            x = self.positions(x, start=0 if cache is None else cache.length)
-        return self.head(self.decoder(x, cache=cache))
-
-
-def gpt2(*, vocabulary: int, length: int, dim: int, depth: int, heads: int) -> LanguageModel:
-    """GPT-2 (Radford et al. 2019)."""
-    decoder = Decoder(dim=dim, depth=depth, heads=heads, mlp=partial(MLP, activation=gelu_tanh))
-    return LanguageModel(vocabulary=vocabulary, length=length, decoder=decoder, tied=True)
-
-
-def llama(*, vocabulary: int, dim: int, depth: int, heads: int, kv_heads: int, hidden: int) -> LanguageModel:
-    """Llama 2 (Touvron et al. 2023, arXiv 2307.09288)."""
-    decoder = Decoder(
-        dim=dim,
-        depth=depth,
-        heads=heads,
-        kv_heads=kv_heads,
-        norm=RMSNorm,
-        mlp=partial(GatedMLP, hidden=hidden),
-        bias=False,
-        rotary=Rotary(head_dim=dim // heads),
-    )
-    return LanguageModel(vocabulary=vocabulary, decoder=decoder)
-
-
-def phi(*, vocabulary: int, dim: int, depth: int, heads: int) -> LanguageModel:
-    """phi-1.5 (Li et al. 2023, arXiv 2309.05463)."""
-    decoder = Decoder(
-        dim=dim,
-        depth=depth,
-        heads=heads,
-        block=ParallelBlock,
-        mlp=partial(MLP, activation=gelu_tanh),
-        rotary=Rotary(head_dim=dim // heads, share=0.5),
-    )
-    return LanguageModel(vocabulary=vocabulary, decoder=decoder, bias=True)
-
-
 TIMM_VIT = KeyTable(
     Row("class_token", "cls_token"),
     Row("positions", "pos_embed"),
@@ -203,24 +150,6 @@ T5 = KeyTable(
     drops=("encoder.embed_tokens.weight",),
 )
 
-GPT2 = KeyTable(
-    Row("tokens.weight", "transformer.wte.weight"),
-    Row("head.projection.weight", "lm_head.weight"),
-    Row("positions.weight", "transformer.wpe.weight"),
-    *copies("decoder.blocks.{}.attention_norm", "transformer.h.{}.ln_1"),
-    Row("decoder.blocks.{}.attention.qkv.weight", "transformer.h.{}.attn.c_attn.weight", transpose=True),
-    Row("decoder.blocks.{}.attention.qkv.bias", "transformer.h.{}.attn.c_attn.bias"),
-    Row("decoder.blocks.{}.attention.out.weight", "transformer.h.{}.attn.c_proj.weight", transpose=True),
-    Row("decoder.blocks.{}.attention.out.bias", "transformer.h.{}.attn.c_proj.bias"),
-    *copies("decoder.blocks.{}.mlp_norm", "transformer.h.{}.ln_2"),
-    Row("decoder.blocks.{}.mlp.up.weight", "transformer.h.{}.mlp.c_fc.weight", transpose=True),
-    Row("decoder.blocks.{}.mlp.up.bias", "transformer.h.{}.mlp.c_fc.bias"),
-    Row("decoder.blocks.{}.mlp.down.weight", "transformer.h.{}.mlp.c_proj.weight", transpose=True),
-    Row("decoder.blocks.{}.mlp.down.bias", "transformer.h.{}.mlp.c_proj.bias"),
-    *copies("decoder.norm", "transformer.ln_f"),
-    drops=("transformer.h.{}.attn.bias", "transformer.h.{}.attn.masked_bias"),
-)
-
 
 def llama_table(sizes: tuple[int, int, int]) -> KeyTable:
     """Llama's names; `sizes` are the rows of query, key and value, which grouped-query attention makes unequal."""
@@ -232,23 +161,10 @@ def llama_table(sizes: tuple[int, int, int]) -> KeyTable:
         *copies(f"{block}.attention.out", f"{layer}.self_attn.o_proj", "weight"),
         *copies(f"{block}.attention_norm", f"{layer}.input_layernorm", "weight"),
         *copies(f"{block}.mlp_norm", f"{layer}.post_attention_layernorm", "weight"),
-        *copies(f"{block}.mlp.gate", f"{layer}.mlp.gate_proj", "weight"),
-        *copies(f"{block}.mlp.up", f"{layer}.mlp.up_proj", "weight"),
+        *fused(f"{block}.mlp.gate_up", f"{layer}.mlp", "gate_proj up_proj", "weight"),
         *copies(f"{block}.mlp.down", f"{layer}.mlp.down_proj", "weight"),
         *copies("decoder.norm", "model.norm", "weight"),
     )
-
-
-PHI = KeyTable(
-    Row("tokens.weight", "model.embed_tokens.weight"),
-    *copies("head.projection", "lm_head"),
-    *fused("decoder.blocks.{}.attention.qkv", "model.layers.{}.self_attn", "q_proj k_proj v_proj"),
-    *copies("decoder.blocks.{}.attention.out", "model.layers.{}.self_attn.dense"),
-    *copies("decoder.blocks.{}.attention_norm", "model.layers.{}.input_layernorm"),
-    *copies("decoder.blocks.{}.mlp.up", "model.layers.{}.mlp.fc1"),
-    *copies("decoder.blocks.{}.mlp.down", "model.layers.{}.mlp.fc2"),
-    *copies("decoder.norm", "model.final_layernorm"),
-)
 
 
 def torch_table(*, ours: str = "", theirs: str = "", cross: bool = False) -> KeyTable:
@@ -307,20 +223,15 @@ def pixels() -> dict[str, Tensor]:
     return {"x": torch.randn(2, 3, 16, 16)}
 
 
-def tokens() -> dict[str, Tensor]:
-    """Two random texts of 7 tokens."""
-    return {"input_ids": torch.randint(50, (2, 7))}
-
-
 def padded_tokens() -> dict[str, Tensor]:
-    """The same, of which the second ends after 4 tokens."""
+    """Two random texts of 7 tokens, of which the second ends after 4."""
     mask = torch.ones(2, 7, dtype=torch.long)
     mask[1, 4:] = 0
-    return {**tokens(), "attention_mask": mask}
+    return {"input_ids": torch.randint(50, (2, 7)), "attention_mask": mask}
 
 
 _VIT = {"image": 224, "patch": 16, "depth": 12, "classes": 1000}
-_HIDDEN, _LOGITS = attrgetter("last_hidden_state"), attrgetter("logits")
+_HIDDEN = attrgetter("last_hidden_state")
 
 FAMILIES: dict[str, Family] = {
     "timm_vit": Family(
@@ -364,37 +275,5 @@ FAMILIES: dict[str, Family] = {
         },
         inputs=padded_tokens,
         answer=_HIDDEN,
-    ),
-    "gpt2": Family(
-        table=GPT2,
-        ours=gpt2,
-        theirs=originals.gpt2,
-        tiny={"vocabulary": 50, "length": 12, "dim": 32, "depth": 3, "heads": 4},
-        real={"gpt2": ({"vocabulary": 50257, "length": 1024, "dim": 768, "depth": 12, "heads": 12}, 124_439_808)},
-        inputs=tokens,
-        answer=_LOGITS,
-    ),
-    "llama": Family(
-        table=llama_table((32, 16, 16)),
-        ours=llama,
-        theirs=originals.llama,
-        tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4, "kv_heads": 2, "hidden": 56},
-        real={
-            "TinyLlama-1.1B": (
-                {"vocabulary": 32000, "dim": 2048, "depth": 22, "heads": 32, "kv_heads": 4, "hidden": 5632},
-                1_100_048_384,
-            )
-        },
-        inputs=tokens,
-        answer=_LOGITS,
-    ),
-    "phi": Family(
-        table=PHI,
-        ours=phi,
-        theirs=originals.phi,
-        tiny={"vocabulary": 50, "dim": 32, "depth": 3, "heads": 4},
-        real={"phi-1.5": ({"vocabulary": 51200, "dim": 2048, "depth": 24, "heads": 32}, 1_418_270_720)},
-        inputs=tokens,
-        answer=_LOGITS,
     ),
 }

@@ -246,3 +246,13 @@ def test_encoder_and_decoder_must_fit() -> None:
     for context_dim in (None, 12):
         with pytest.raises(ValueError, match="context_dim=8"):
             EncoderDecoder(encoder, Decoder(dim=DIM, depth=1, heads=HEADS, context_dim=context_dim))
+
+
+def test_autocast_trains_a_rotary_decoder() -> None:
+    """Queries and keys are bfloat16 there while the stack, for which the rotation was made ready, is float32."""
+    network, x = decoder("rotary"), torch.randn(2, STEPS, DIM)
+    with torch.autocast("cpu", torch.bfloat16):
+        answer = network(x)
+    answer.float().sum().backward()
+    assert_close(answer.float(), network(x), rtol=0.1, atol=0.2)
+    assert all(value.grad is not None for value in network.parameters())

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 from tsuite.core.weights import best_table, count_parameters, load_into
 
-from .families import FAMILIES, Family, LanguageModel, scramble
+from .families import FAMILIES, Family, scramble
 
 REAL = [(name, model) for name, family in FAMILIES.items() for model in family.real]
 
@@ -25,7 +25,7 @@ def mapped(family: Family) -> tuple[torch.nn.Module, torch.nn.Module]:
 
 
 def test_every_family_was_found() -> None:
-    assert set(FAMILIES) >= {"bert", "gpt2", "llama", "phi", "t5_encoder", "timm_vit"}
+    assert set(FAMILIES) >= {"bert", "t5_encoder", "timm_vit"}
     assert all(family.real for family in FAMILIES.values())
 
 
@@ -75,14 +75,3 @@ def test_true_size(name: str, model: str) -> None:
     with torch.device("meta"):
         ours, theirs = family.ours(**sizes), family.theirs(**sizes)
     assert count_parameters(ours) == count_parameters(theirs) == published
-
-
-@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.inputs().keys() == {"input_ids"}])
-def test_cached_logits_equal_the_original(name: str) -> None:
-    theirs, ours = mapped(FAMILIES[name])
-    assert isinstance(ours, LanguageModel)
-    ids = torch.randint(50, (2, 9), generator=torch.Generator().manual_seed(2))
-    cache = ours.decoder.new_cache(9)
-    with torch.no_grad():
-        steps = [ours(ids[:, :4], cache), *(ours(ids[:, i : i + 1], cache) for i in range(4, 9))]
-        assert_close(torch.cat(steps, dim=1), FAMILIES[name].answer(theirs(ids)), rtol=1e-4, atol=1e-5)

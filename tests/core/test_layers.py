@@ -50,7 +50,9 @@ def test_mlp_drops_only_while_training() -> None:
 def test_gated_mlp_equals_llamas() -> None:
     ours = GatedMLP(8, hidden=20)
     theirs = LlamaMLP(LlamaConfig(hidden_size=8, intermediate_size=20, num_attention_heads=2))
-    theirs.load_state_dict({key.replace(".", "_proj."): value for key, value in ours.state_dict().items()})
+    gate, up = ours.gate_up.weight.chunk(2)
+    names = {"gate_proj.weight": gate, "up_proj.weight": up, "down_proj.weight": ours.down.weight}
+    theirs.load_state_dict(names)
     x = torch.randn(2, 3, 8)
     assert_close(ours(x), theirs(x))
 

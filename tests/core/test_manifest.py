@@ -145,6 +145,61 @@ def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_manifest(tmp_path / "dataset.toml").fetch()
 
 
+COMBINED = SMALLEST.replace('columns = [{ name = "text", about = "the text", kind = "text" }]', "columns = []")
+COMBINED = COMBINED.replace('kind = "jsonl"', 'kind = "combined"').replace('rule = "none"', 'rule = "members"')
+COMBINED += 'combine = ["one", "two"]\n'
+
+
+def _write_members(folder: Path) -> Path:
+    """Two members, one of them with two sources, and the set that combines them."""
+    for name, tables in (("one", ["table"]), ("two", ["a", "b"])):
+        (folder / name).mkdir()
+        sources = "".join(f'[sources.{table}]\nsource = "{name}-{table}.jsonl"\nbytes = 1\n' for table in tables)
+        text = SMALLEST.replace('"small"', f'"{name}"') + "rows = 5\n" + sources
+        (folder / name / "dataset.toml").write_text(text)
+    (folder / "both").mkdir()
+    (folder / "both" / "dataset.toml").write_text(COMBINED)
+    return folder / "both" / "dataset.toml"
+
+
+def test_a_combined_set(tmp_path: Path) -> None:
+    path = _write_members(tmp_path)
+    both = read_manifest(path)
+    assert [item.name for item in both.members()] == ["one", "two"]
+    assert list(both.sources) == ["one", "two.a", "two.b"]
+    assert both.rows == 10
+    assert both.members()[0].members() == (both.members()[0],)
+    with pytest.raises(UserError, match="no split rule of its own"):
+        both.part(0, "x")
+    before = both.sha256
+    other = path.parent.parent / "two" / "dataset.toml"
+    other.write_text(other.read_text().replace("two-b", "two-c"))
+    assert read_manifest(path).sha256 != before
+    shipped = manifest("zh_chat")
+    assert shipped.rows == sum(item.rows for item in shipped.members()) == 1552
+    assert set(shipped.info()["sources"]) == {"alpaca_zh_demo", "chatterbot_zh"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('"two"]', '"three"]'), "three"),
+        (('"two"]', '"both"]'), "cannot be a member of another"),
+        (('kind = "combined"', 'kind = "jsonl"'), "belong together"),
+        (('rule = "members"', 'rule = "none"'), "belong together"),
+        (('combine = ["one", "two"]', ""), "belong together"),
+        (("columns = []", 'columns = [{ name = "a", about = "a" }]'), "no sources or columns of its own"),
+    ],
+)
+def test_mistakes_in_combining(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    path = _write_members(tmp_path)
+    assert change[0] in COMBINED
+    path.write_text(COMBINED.replace(*change))
+    with pytest.raises(UserError) as caught:
+        read_manifest(path)
+    assert words in str(caught.value)
+
+
 @pytest.mark.slow
 def test_the_real_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSUITE_CACHE", str(tmp_path / "cache"))

@@ -78,6 +78,46 @@ def test_seeds_differ_and_repeat():
     assert seed_of(3, 4) == seed_of(3, 4)
 
 
+class Long(list):
+    """Examples that say how long they are."""
+
+    def __init__(self, lengths: list[int]) -> None:
+        super().__init__(range(len(lengths)))
+        self.lengths = lengths
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_batches_of_similar_length(accumulate):
+    lengths = np.random.default_rng(0).integers(1, 500, 2005).tolist()
+    options = build(ToyOptions, {"batch_size": 8, "accumulate": accumulate})
+    plain, grouped = (MicroBatches(Toy(), given, options, rank=0, world=1) for given in (range(2005), Long(lengths)))
+
+    def padding(data: MicroBatches) -> float:
+        batches = [data.order(0)[start : start + 8] for start in range(0, 2005, 8)]
+        padded = sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
+        return 1 - sum(lengths) / padded
+
+    assert sorted(grouped.order(0).tolist()) == list(range(2005))
+    assert padding(plain) > 0.4
+    assert padding(grouped) < 0.03
+    assert len(grouped.share(250 * accumulate)[0]) == 5 // accumulate  # the incomplete batch is the last
+    assert not np.array_equal(grouped.order(0), grouped.order(1))
+    first = [max(lengths[index] for index in grouped.order(0)[start : start + 8]) for start in range(0, 400, 8)]
+    assert first not in (sorted(first), sorted(first, reverse=True))  # batches come in any order
+    again = MicroBatches(Toy(), Long(lengths), options, rank=0, world=1)
+    assert np.array_equal(again.order(3), grouped.order(3))
+    assert not np.array_equal(
+        MicroBatches(Toy(), Long(lengths), build(ToyOptions, {"seed": 5}), rank=0, world=1).order(0), grouped.order(0)
+    )
+
+
+def test_few_examples_of_any_length():
+    for count in range(1, 6):
+        options = build(ToyOptions, {"batch_size": 4})
+        data = MicroBatches(Toy(), Long(list(range(count))), options, rank=0, world=1)
+        assert sorted(data.order(0).tolist()) == list(range(count))
+
+
 # -- the learning rate ----------------------------------------------------------------------------------------------
 
 
