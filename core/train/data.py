@@ -5,6 +5,9 @@ batch of an epoch may hold fewer) are cut into equal shares, one for each accumu
 
     one step:  | part 0: rank 0, rank 1 | part 1: rank 0, rank 1 | …
 
+Where the examples say how long they are (an attribute `lengths`), batches are made of examples of similar length, so
+that little of a batch is padding; which batch comes when stays random.
+
 Item k of `MicroBatches` is the share of this process in micro-batch k = step * accumulate + part. Since nothing
 depends on the items before it, continuing a run is starting at another k, and helper processes change nothing.
 """
@@ -30,6 +33,9 @@ from ..task import Task
 
 # What a seed is for: the first number of the sequence that it is made of.
 ORDER, BATCH, STEP, EVALUATION, FINISH = range(5)
+
+GROUP = 50
+"""Batches that examples are sorted by length within."""
 
 GRACE = 5
 """Seconds that a helper process lives on after SIGTERM."""
@@ -94,7 +100,11 @@ class MicroBatches(Dataset):
         """The permutation of one epoch; the last one asked for is kept."""
         if self._order[0] != epoch:
             generator = np.random.default_rng(seed_of(ORDER, self.options.seed, epoch))
-            self._order = epoch, generator.permutation(len(self.examples))
+            order = generator.permutation(len(self.examples))
+            lengths = getattr(self.examples, "lengths", None)
+            if lengths is not None:
+                order = by_length(order, np.asarray(lengths), self.options.batch_size, generator)
+            self._order = epoch, order
         return self._order[1]
 
     def __getitem__(self, k: int) -> MicroBatch | UserError:
@@ -105,6 +115,17 @@ class MicroBatches(Dataset):
         except UserError as error:  # handed over as it is: a helper process would wrap it in a traceback
             return error
         return MicroBatch(batch, size)
+
+
+def by_length(order: np.ndarray, lengths: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
+    """The order [N] with examples of similar length together: every `GROUP` batches of it are sorted by `lengths` [N]
+    and cut into batches of `size`, which are then shuffled; the incomplete batch stays the last."""
+    reach = size * GROUP
+    pieces = [order[start : start + reach] for start in range(0, len(order), reach)]
+    order = np.concatenate([piece[np.argsort(-lengths[piece], kind="stable")] for piece in pieces])
+    whole = len(order) // size * size
+    batches = order[:whole].reshape(-1, size)
+    return np.concatenate([generator.permutation(batches).reshape(-1), order[whole:]])
 
 
 @contextmanager

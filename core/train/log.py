@@ -57,6 +57,10 @@ class Log:
             best = "  best so far" if values["best"] else ""
             self._console.print(f"epoch {values['epoch']}  step {values['step']}  {self._score}{best}", highlight=False)
 
+    def memory(self, values: Mapping[str, Any]) -> None:
+        """Batches are cut into more parts from this step on."""
+        self._write({"split": "memory", **values})
+
     def advance(self, step: int, loss: float) -> None:
         """Move the bar."""
         if self._bar is not None:
@@ -117,6 +121,9 @@ class Silent(Log):
         pass
 
     def validation(self, values: Mapping[str, Any]) -> None:
+        pass
+
+    def memory(self, values: Mapping[str, Any]) -> None:
         pass
 
     def advance(self, step: int, loss: float) -> None:

@@ -10,10 +10,11 @@ and processes it is cut into, so those change memory and speed and nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +23,18 @@ from typing import Any
 import torch
 
 from .. import checkpoint
-from ..errors import Interrupted, UserError, near
+from ..errors import Interrupted, UserError
 from ..options import TrainOptions
-from ..task import Splits, Summary, Task
-from .data import EVALUATION, FINISH, STEP, MicroBatch, MicroBatches, seed_all, seeded, steps
+from ..task import Splits, Task
+from .data import FINISH, STEP, MicroBatch, MicroBatches, seed_all, seeded, steps
 from .folder import claim, command_to_continue, describe, read_card, write_card
 from .log import Log, Silent, finite, read_metrics
-from .processes import Processes, evaluating
+from .memory import buffers_of, is_out_of_memory, put_back
+from .processes import Processes
 from .schedule import lr_factor
 from .signals import Interruption
 from .state import WEIGHTS, Progress, frozen_digest, load_state, save_state
+from .validation import Validation
 
 LINES_PER_EPOCH = 50
 """At most so many lines of training metrics are logged in an epoch."""
@@ -150,6 +153,8 @@ class Run:
         self.progress = load_state(states, self.processes, frozen=frozen, notice=self._notice)
         if self.processes.is_main:
             self.log = Log(self.folder, step=self.progress.step, total=self.total, console=self.console)
+        if self.progress.accumulate:
+            self._cut(self.progress.accumulate)
         if self.progress.step:
             self.log.notice(f"continuing after step {self.progress.step} of {self.total}")
 
@@ -158,22 +163,57 @@ class Run:
         self._clock = time.monotonic()
         self.task.network.train()
         self.processes.learner.trainable.train()
-        end = self.progress.step if self.is_over else self.total
-        with (
-            closing(steps(self.data, self.progress.step, end)) as batches,
-            Interruption(self.log.notice) as interruption,
-        ):
-            for parts in batches:
+        with Interruption(self.log.notice) as interruption:
+            while not self.is_over:  # a second round only where a step had to be cut into more parts
+                with closing(steps(self.data, self.progress.step, self.total)) as batches:
+                    fits = self._learn_from(batches, interruption, command)
+                if not fits:
+                    self._cut_finer()
+
+    def _learn_from(self, batches: Iterable[list[MicroBatch]], interruption: Interruption, command: str) -> bool:
+        """Learn until the run is over; False as soon as a step does not fit into memory, which is as if not begun."""
+        for parts in batches:
+            buffers = buffers_of(self.processes.learner.trainable)
+            try:
                 stop = self.learn(parts, interruption)
-                if self.epoch_is_over:
-                    self.evaluate()
-                if self.epoch_is_over or self.save_is_due or stop:
-                    self.save()
-                if stop and not self.is_over:
-                    done = f"Stopped after step {self.progress.step} of {self.total}; the state is saved."
-                    raise Interrupted(done, f"Continue with: {command}")
-                if self.is_over:
-                    break
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or self.processes.world > 1:  # others wait for this one's gradient
+                    raise
+                stop = None
+            if stop is None:  # not in the handler: what it has caught still holds the step's tensors
+                self.processes.forget()
+                put_back(self.processes.learner.trainable, buffers)
+                return False
+            if self.epoch_is_over:
+                self.evaluate()
+            if self.epoch_is_over or self.save_is_due or stop:
+                self.save()
+            if stop and not self.is_over:
+                done = f"Stopped after step {self.progress.step} of {self.total}; the state is saved."
+                raise Interrupted(done, f"Continue with: {command}")
+            if self.is_over:
+                break
+        return True
+
+    def _cut_finer(self) -> None:
+        """Take each batch in twice as many parts from here on."""
+        step, parts, size = self.progress.step + 1, 2 * self.data.options.accumulate, self.options.batch_size
+        if parts >= 2 * size:
+            raise UserError(
+                f"Step {step} does not fit into memory, although it takes one example at a time.",
+                "Try --precision bf16, shorter or smaller examples, a smaller model, or a method that learns less.",
+            )
+        self._cut(parts)
+        self.log.notice(f"out of memory at step {step}: each batch of {size} is taken in {parts} parts from now on")
+        self.log.memory({"step": step, "accumulate": parts})
+
+    def _cut(self, parts: int) -> None:
+        """Cut batches into so many parts; their size stays."""
+        self.progress.accumulate = parts
+        options = dataclasses.replace(self.options, accumulate=parts)
+        self.data = MicroBatches(
+            self.task, self.splits.train.examples, options, rank=self.processes.rank, world=self.processes.world
+        )
 
     def finish(self, card: dict[str, Any]) -> dict[str, Any]:
         """Put the best weights back, let the task finish with them, save them; the card is written last of all."""
@@ -304,61 +344,19 @@ class Run:
     def evaluate(self) -> None:
         """Score the validation examples, log it, and keep the weights if they are the best so far."""
         self.processes.refresh()
-        loss, metrics = self.validate() if len(self.splits.validation.examples) else (None, {})
-        score = self._score(loss, metrics)
-        better = self._is_better(score)
-        progress = self.progress
+        progress, task = self.progress, self.task
+        size = max(1, -(-self.options.batch_size // (self.processes.world * self.data.options.accumulate)))
+        validation = Validation(task, self.splits.validation.examples, self.processes, self.folder, size=size)
+        loss, metrics = validation.run(self.options.seed, progress.step)
+        score = validation.score(loss, metrics)
+        better = validation.is_better(score, progress.best["score"] if progress.best else None)
         progress.stale = 0 if better else progress.stale + 1
         self._tick()
         scores = {"step": progress.step, "epoch": self.epoch, "loss": loss, "metrics": metrics}
         self.log.validation({**scores, "best": better, "seconds": round(progress.seconds, 3)})
         if better:
-            progress.best = finite({**scores, "monitor": self.task.monitor[0], "score": score})
+            progress.best = finite({**scores, "monitor": task.monitor[0], "score": score})
             self.keep_best()
-
-    def validate(self) -> tuple[float, dict[str, float]]:
-        """Mean loss and metrics over the validation examples, by the way that predictions are made."""
-        task, processes = self.task, self.processes
-        everything = self.splits.validation.examples
-        first, end = (len(everything) * rank // processes.world for rank in (processes.rank, processes.rank + 1))
-        size = max(1, -(-self.options.batch_size // (processes.world * self.options.accumulate)))
-        asked, results, loss, weight = task.run_options(), [], 0.0, 0.0
-        with (
-            seeded(EVALUATION, self.options.seed, self.progress.step, processes.rank),
-            evaluating(task.network, task.trainable),
-        ):
-            for start in range(first, end, size):
-                examples = [everything[index] for index in range(start, min(start + size, end))]
-                batch = task.preprocess(examples).to(processes.device)
-                results += task.postprocess(task.predict(batch, asked), examples, asked)
-                loss += float(task.loss(task.trainable, batch))
-                weight += task.weight(batch)
-        loss, weight = processes.sums(loss, weight)
-        results = processes.gather(results)
-        summary: Summary = processes.on_main(lambda: self._summarise(results))
-        return loss / max(weight, 1e-12), {name: float(value) for name, value in summary.metrics.items()}
-
-    def _summarise(self, results: list[Any]) -> Summary:
-        plots = self.folder / "plots"
-        plots.mkdir(exist_ok=True)
-        with seeded(EVALUATION, self.options.seed):
-            self.task.picture_training(results, plots)
-            return self.task.summarise(results)
-
-    def _score(self, loss: float | None, metrics: dict[str, float]) -> float | None:
-        """The number by which epochs are compared; None where there is nothing to compare by."""
-        name = self.task.monitor[0]
-        if loss is None or name == "loss":
-            return loss
-        if name not in metrics:
-            raise UserError(f"The evaluation gives no {name!r} to choose the best weights by.", near(name, metrics))
-        return metrics[name]
-
-    def _is_better(self, score: float | None) -> bool:
-        former: float | None = self.progress.best["score"] if self.progress.best else None
-        if score is None or former is None:
-            return True
-        return score < former if self.task.monitor[1] == "min" else score > former
 
     def keep_best(self) -> None:
         """Write the weights as the best so far: once to go back to, once as the checkpoint that people use.

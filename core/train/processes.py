@@ -70,6 +70,10 @@ class Processes:
         norm: Any = self.accelerator.clip_grad_norm_(self.network.parameters(), largest or float("inf"))
         return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
 
+    def forget(self) -> None:
+        """Drop the gradients, and whatever batch is half done."""
+        self.optimiser.zero_grad(set_to_none=True)
+
     def apply(self) -> None:
         """Take the optimiser's step and forget the gradient."""
         self._wrapped.step()

@@ -35,6 +35,7 @@ class Progress:
 
     `step` optimiser steps are done in `seconds` of training. `group` sums up the steps since the last logged line.
     `stale` epochs have passed since the best one. `frozen` names the weights that do not learn by their sha256.
+    `accumulate` is the number of parts that memory has forced on the run (0: as many as it was told).
     """
 
     step: int = 0
@@ -44,6 +45,7 @@ class Progress:
     group: dict[str, float] = field(default_factory=dict)
     scaler: dict[str, Any] | None = None
     frozen: str = ""
+    accumulate: int = 0
 
 
 def frozen_digest(network: nn.Module) -> str:

@@ -285,7 +285,7 @@ class ViTTask(Task):
         """Learn what the training data looks like to the finished network."""
         from .training import spread, view_of
 
-        adapters.merge_lora(self.network)
+        adapters.merge(self.network)
         if self.scaling is not None:
             self.network.head.load_state_dict(self._unscaled_head())
             self.scaling = None

@@ -170,7 +170,7 @@ def _prepare_learning(task: ViTTask, options: FinetuneOptions, parts: Splits) ->
         task.class_weights = counts.sum() / (len(counts) * counts)
         task.monitor = ("balanced_accuracy", "max")
     if options.lora:
-        adapters.add_lora(network, rank=options.lora, alpha=2.0 * options.lora, targets=LORA_TARGETS)
+        adapters.apply(network, adapters.Method(kind="lora", rank=options.lora, targets=LORA_TARGETS))
         network.head.requires_grad_(True)
     elif options.freeze != "none":
         count = 0 if options.freeze == "all" else int(options.freeze)
