@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from .errors import UserError, near
 from .options import build
+from .parts import Part, SplitRule, check
 from .registry import HOME
 from .sources import Progress, Source
 from .sources.packages import shared_archives
@@ -26,88 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Part = Literal["train", "validation", "test"]
-
-RULES = ("index modulo", "hash", "column", "source", "last", "none")
 ROLES = ("input", "target", "id", "time", "group", "weight", "ignored")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitRule:
-    """Which part each row belongs to, fixed for ever; what neither `test` nor `validation` names is train.
-
-    | rule         | `test` and `validation` list                                | `part` is given            |
-    |--------------|-------------------------------------------------------------|----------------------------|
-    | index modulo | residues of the row's number (from 0) modulo `modulus`      | index                      |
-    | hash         | residues of sha256(key as UTF-8), a big-endian number       | key: the cell of `column`  |
-    | column       | values of `column` in the data                              | key: the cell of `column`  |
-    | source       | names under `[sources]`: the data come in parts             | key: the source's name     |
-    | last         | one number of rows each, at the end of every series         | index and rows             |
-    | none         | nothing: all is train                                       | nothing                    |
-
-    `words` says the same to people. Test is looked at before validation.
-    """
-
-    words: str
-    rule: str
-    modulus: int = 0
-    column: str = ""
-    test: tuple[int | str, ...] = ()
-    validation: tuple[int | str, ...] = ()
-
-    def __post_init__(self) -> None:
-        _check(self.rule in RULES, f"the split rule {self.rule!r} is not known. {near(self.rule, RULES)}")
-        if self.rule in ("index modulo", "hash"):
-            residues = [*self.test, *self.validation]
-            _check(self.modulus > 1, f"the split rule {self.rule} needs a modulus above 1, not {self.modulus}")
-            _check(
-                all(isinstance(value, int) and 0 <= value < self.modulus for value in residues),
-                f"residues modulo {self.modulus} lie from 0 to {self.modulus - 1}, which {residues} do not",
-            )
-        if self.rule in ("hash", "column"):
-            _check(bool(self.column), f"the split rule {self.rule} needs the column it looks at")
-        if self.rule == "last":
-            _check(
-                len(self.test) == 1
-                and len(self.validation) <= 1
-                and all(_count(n) for n in self.test + self.validation),
-                "the split rule last takes one number of rows for test and at most one for validation",
-            )
-        both = set(self.test) & set(self.validation)
-        _check(self.rule == "last" or not both, f"{sorted(map(str, both))} are in test and in validation")
-
-    def part(self, index: int | None = None, key: str | None = None, *, rows: int | None = None) -> Part:
-        """The part of one row: `index` counts from 0, `key` is the cell or name that the rule looks at, `rows` the
-        length of the row's series. Raises `UserError` if what the rule looks at is not given."""
-        if self.rule == "none":
-            return "train"
-        if self.rule == "last":
-            _check(
-                index is not None and rows is not None,
-                "the split rule last needs the row's number and how many there are",
-            )
-            assert index is not None
-            assert rows is not None
-            return self._from_end(rows - 1 - index)
-        if self.rule == "index modulo":
-            _check(index is not None, "the split rule index modulo needs the row's number")
-            assert index is not None
-            value: int | str = index % self.modulus
-        else:
-            _check(key is not None, f"the split rule {self.rule} needs a key: the text it looks at")
-            value = str(key)
-        if self.rule == "hash":
-            value = int.from_bytes(hashlib.sha256(str(key).encode()).digest(), "big") % self.modulus
-        if value in self.test:
-            return "test"
-        return "validation" if value in self.validation else "train"
-
-    def _from_end(self, behind: int) -> Part:
-        """The part of the row that has `behind` rows after it."""
-        test = int(self.test[0])
-        if behind < test:
-            return "test"
-        return "validation" if behind < test + int((self.validation or (0,))[0]) else "train"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,20 +48,21 @@ class Column:
     count: int = 1
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             self.role in ROLES, f"the role {self.role!r} of column {self.name} is not known. {near(self.role, ROLES)}"
         )
 
     @property
     def slice(self) -> slice:
         """Where the column stands in a row; raises `UserError` if the manifest gives it no position."""
-        _check(self.position is not None, f"the column {self.name} has no position")
+        check(self.position is not None, f"the column {self.name} has no position")
         return slice(self.position, (self.position or 0) + self.count)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """How the bytes are read. `kind` names it ("csv", "jsonl", "wav+transcripts", "parquet", "trajectories", ...).
+    """How the bytes are read. `kind` names it ("csv", "json", "jsonl", "yaml", "wav+transcripts", "parquet", ...;
+    "combined": each member is read as its own manifest says).
 
     `table` is the table's path inside a source that is a folder, `files` the pattern of the files beside it, `base`
     the folder (inside the source) that paths in cells start from. `delimiter` "" means any white space. `shape` is that
@@ -172,7 +93,7 @@ class LabelClass:
 
     def __post_init__(self) -> None:
         ranged = self.low is not None and self.high is not None
-        _check(bool(self.values) != ranged, f"the class {self.name} needs either values, or low and high")
+        check(bool(self.values) != ranged, f"the class {self.name} needs either values, or low and high")
 
     def holds(self, value: str | float) -> bool:
         """Whether a cell, as text or number, is of this class."""
@@ -226,6 +147,7 @@ class Manifest:
 
     `licence` is an SPDX expression; `redistributable` says whether copies may be passed on with this package;
     `rows` counts the examples (0: not said); `sample` names a small real extract beside the manifest, if there is one.
+    `combine` names the data sets beside it that this one is made of; their sources and rows are then its own.
     """
 
     name: str
@@ -243,11 +165,18 @@ class Manifest:
     labels: Labels | None = None
     sample: str = ""
     sample_licence: str = ""
+    combine: tuple[str, ...] = ()
     folder: Path = field(default_factory=Path)
 
     def part(self, index: int | None = None, key: str | None = None, *, rows: int | None = None) -> Part:
         """The part that a row belongs to; see `SplitRule.part`."""
         return self.split.part(index, key, rows=rows)
+
+    def members(self) -> tuple[Manifest, ...]:
+        """The data sets that this one combines, in order; of one that combines nothing, itself."""
+        if not self.combine:
+            return (self,)
+        return tuple(read_manifest(self.folder.parent / name / "dataset.toml", member=True) for name in self.combine)
 
     def column(self, name: str) -> Column:
         """The column of that name; an unknown one is a `UserError`."""
@@ -305,20 +234,23 @@ class Manifest:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_manifest(path: str | Path) -> Manifest:
-    """The manifest in one `dataset.toml`; raises `UserError` that names the file and what is wrong in it."""
+def read_manifest(path: str | Path, *, member: bool = False) -> Manifest:
+    """The manifest in one `dataset.toml`; raises `UserError` that names the file and what is wrong in it.
+
+    A `member` of a combined set cannot itself combine others."""
     path = Path(path)
     try:
         values = _tuples(tomllib.loads(path.read_text(encoding="utf-8")))
         for key, cls in (("split", SplitRule), ("format", Format), ("labels", Labels)):
             if key in values:
-                _check(isinstance(values[key], dict), f"{key} has to be a table")
+                check(isinstance(values[key], dict), f"{key} has to be a table")
                 if key == "labels":
                     values[key]["classes"] = tuple(build(LabelClass, item) for item in values[key].get("classes", ()))
                 values[key] = build(cls, values[key])
         values["columns"] = tuple(build(Column, item) for item in values.get("columns", ()))
         values["sources"] = {name: _data_source(item) for name, item in dict(values.get("sources", {})).items()}
-        result = build(Manifest, {**values, "folder": path.parent})
+        check(not (member and values.get("combine")), "a combined data set cannot be a member of another")
+        result = _with_members(build(Manifest, {**values, "folder": path.parent}))
         _check_names(result)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, ValueError, UserError) as error:
         raise UserError(f"The manifest {path} cannot be read: {error}") from error
@@ -329,21 +261,37 @@ def _data_source(item: Mapping[str, Any]) -> DataSource:
     return build(DataSource, {**item, "source": Source.parse(item.get("source", ""))})
 
 
+def _with_members(manifest: Manifest) -> Manifest:
+    """The manifest with the sources and rows of the data sets that it combines."""
+    combines = [bool(manifest.combine), manifest.format.kind == "combined", manifest.split.rule == "members"]
+    check(len(set(combines)) == 1, 'combine, format.kind "combined" and split.rule "members" belong together')
+    if not manifest.combine:
+        return manifest
+    check(not manifest.sources and not manifest.columns, "a combined data set has no sources or columns of its own")
+    members = manifest.members()
+    sources = {
+        item.name if len(item.sources) == 1 else f"{item.name}.{name}": source
+        for item in members
+        for name, source in item.sources.items()
+    }
+    return replace(manifest, sources=sources, rows=sum(item.rows for item in members))
+
+
 def _check_names(manifest: Manifest) -> None:
     """Raise `UserError` unless every name used is declared."""
     columns = {column.name for column in manifest.columns}
     named = {manifest.split.column, manifest.labels.column if manifest.labels else ""} - {""}
     for name in sorted(named - columns):
         raise UserError(f"the column {name!r} is used but not declared.", near(name, columns))
-    _check(bool(manifest.sources), "it has no sources")
+    check(bool(manifest.sources), "it has no sources")
     if manifest.split.rule == "source":
         for name in sorted({*map(str, manifest.split.test + manifest.split.validation)} - set(manifest.sources)):
             raise UserError(
                 f"the split names the source {name!r}, which is not declared.", near(name, manifest.sources)
             )
     if manifest.sample:
-        _check((manifest.folder / manifest.sample).is_file(), f"its sample {manifest.sample} is missing")
-        _check(bool(manifest.sample_licence), "its sample has no sample_licence")
+        check((manifest.folder / manifest.sample).is_file(), f"its sample {manifest.sample} is missing")
+        check(bool(manifest.sample_licence), "its sample has no sample_licence")
 
 
 def _tuples(value: Any) -> Any:
@@ -351,15 +299,6 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _check(condition: bool, what: str) -> None:
-    if not condition:
-        raise UserError(f"{what}.")
-
-
-def _count(value: object) -> bool:
-    return isinstance(value, int) and value >= 0
 
 
 def _number(value: object) -> float | None:
