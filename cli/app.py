@@ -22,6 +22,7 @@ MODEL_VERBS = {
     "run": "Predict: on inputs, or on the model's held-out sample.",
     "finetune": "Train, from scratch or from a checkpoint; continue with --resume.",
     "evaluate": "Score a checkpoint on held-out data.",
+    "export": "Write a model in a format that other programs read.",
     "bench": "Measure latency, throughput and memory.",
     "info": "What a model is: sizes, checkpoints, data, options.",
 }

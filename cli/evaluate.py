@@ -28,4 +28,5 @@ def command(card: Card) -> Callable[..., Any]:
       tsuite evaluate {card.name}
 
       tsuite evaluate {card.name} --data {card.data} --json"""
-    return cli.make(evaluate, common, help=help, options=card.attribute(card.run_options), panel=card.name)
+    options = card.attribute(card.evaluate_options or card.run_options)
+    return cli.make(evaluate, common, help=help, options=options, panel=card.name)

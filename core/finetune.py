@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import registry, runtime
+from . import checkpoint, registry, runtime
 from .errors import UserError
 from .flow import Request, say
 from .options import build, flag
 from .progress import bar, fetching
 from .report import Report, describe, report
 from .sources import cache_folder
-from .task import Split, Task
+from .task import Split, Summary, Task
 from .train import fit
 from .train import folder as run_folder
 from .weights import count_parameters
@@ -60,7 +60,7 @@ def finetune(request: Request, options: Any, folder: Path | None, *, resume: boo
     trained = fit(
         task, splits, prepared.options, folder, resume=resume, card=facts, config=config, console=request.console
     )
-    return _after(request, task, splits.test, trained) if os.environ.get("RANK", "0") == "0" else None
+    return _after(request, task, prepared.options, splits.test, trained) if os.environ.get("RANK", "0") == "0" else None
 
 
 def _command(request: Request, options: Any) -> str:
@@ -121,22 +121,27 @@ def _as_before(request: Request, options: Any, folder: Path) -> tuple[Request, A
     return dataclasses.replace(request, **restored), build(type(options), asked)
 
 
-def _after(request: Request, task: Task, test: Split | None, trained: Any) -> Report:
+def _after(request: Request, task: Task, options: Any, test: Split | None, trained: Any) -> Report:
     """The report on a finished run; the held-out score goes into the run's card, and is computed only once."""
     scored: dict[str, Any] = trained.card.get("test") or {}
     if test is not None and not scored:
         best = type(task).load(str(trained.best))
         best.network.to(runtime.pick_device(request.device)).eval()
-        with bar(request.console, f"scoring {len(test.examples):,} held-out examples", len(test.examples)) as tick:
-            summary = best.summarise(list(best.infer(test.examples, best.run_options(), tick=tick)))
-        scored = {**describe(test), "metrics": summary.metrics}
+        after = _assess(request, best, test, "the result")
+        scored = {**describe(test), "metrics": after[1].metrics}
+        if (before := task.before(options)) is not None:
+            before.network.to(runtime.pick_device(request.device)).eval()
+            base = _assess(request, before, test, "what it started from")
+            checkpoint.write(
+                trained.folder / "report", lambda place: scored.update(compared=best.compare(base, after, place))
+            )
         run_folder.write_card(trained.folder, {**trained.card, "test": scored})
-    files = sorted(path for path in (trained.folder / "plots").glob("*") if path.is_file())
+    files = [path for name in ("plots", "report") for path in sorted((trained.folder / name).glob("*"))]
     return report(
         "finetune",
         task,
         next(task.network.parameters()).device,
-        data={key: value for key, value in scored.items() if key != "metrics"} or None,
+        data={key: value for key, value in scored.items() if key not in ("metrics", "compared")} or None,
         metrics=scored.get("metrics") or trained.metrics,
         artifacts=[trained.best, *files],
         extra={
@@ -149,6 +154,13 @@ def _after(request: Request, task: Task, test: Split | None, trained: Any) -> Re
         },
         shown=_training_table(trained, scored),
     )
+
+
+def _assess(request: Request, task: Task, test: Split, what: str) -> tuple[list[Any], Summary]:
+    """The task's results and scores on the held-out examples."""
+    count = len(test.examples)
+    with bar(request.console, f"scoring {what} on {count:,} held-out examples", count) as tick:
+        return task.assess(test, (task.evaluate_options or task.run_options)(), tick=tick)
 
 
 def _training_table(trained: Any, scored: Mapping[str, Any]) -> Any:

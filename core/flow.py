@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from . import registry, runtime
+from . import checkpoint, registry, runtime
 from .errors import UserError
 from .progress import bar, fetching
 from .report import Report, describe, report
@@ -37,13 +37,22 @@ class Request:
     def folder(self) -> Path:
         """The folder for artifacts, made when asked for. UserError where it cannot be written."""
         folder = self.output or Path("outputs") / self.name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"The folder {folder} cannot be made ({error.strerror}).", "Give --output elsewhere."
-            ) from None
-        return folder
+        return _made(folder)
+
+    def target(self, task: Task) -> Path:
+        """Where `task` renders to: the folder, or the one file that --output names."""
+        if self.output is not None and self.output.suffix in task.output_suffixes:
+            _made(self.output.parent)
+            return self.output
+        return self.folder
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made ({error.strerror}).", "Give --output elsewhere.") from None
+    return folder
 
 
 # -- the middle of every command ------------------------------------------------------------------------------------
@@ -64,10 +73,14 @@ def prepare(request: Request) -> tuple[Task, torch.device]:
 # -- commands -------------------------------------------------------------------------------------------------------
 
 
-def run(request: Request, inputs: Sequence[Any], options: Any) -> Report:
-    """Predict for `inputs`; without any, for the model's held-out sample, and score it."""
+def run(request: Request, inputs: Sequence[Any], options: Any, *, interactive: bool = True) -> Report:
+    """Predict for `inputs`; without any, for the model's held-out sample, and score it.
+
+    interactive: a model that can talk with a person (a chat) may do so instead.
+    """
     task, device = prepare(request)
-    live = task.live(inputs, options)
+    inputs = task.inputs(inputs, options)
+    live = task.live(inputs, options) if interactive else None
     if live is not None:
         live(request.console)
         return report("run", task, device)
@@ -86,6 +99,19 @@ def evaluate(request: Request, options: Any) -> Report:
     return _predict("evaluate", request, task, device, examples=split.examples, options=options, split=split)
 
 
+def export(request: Request, options: Any) -> Report:
+    """Write the model in a format that other programs read, into a folder that appears whole or not at all."""
+    task, device = prepare(request)
+    folder = request.output or Path("exported") / f"{request.name}-{options.format}"
+    if folder.exists() and not (folder / checkpoint.MANIFEST).is_file() and (folder.is_file() or any(folder.iterdir())):
+        raise UserError(f"{folder} holds something else already.", "Give --output a new folder.")
+    notices: list[str] = []
+    checkpoint.write(folder, lambda fresh: notices.extend(task.export(fresh, options)))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    shown = f"{request.name} as {options.format}: {folder}"
+    return report("export", task, device, artifacts=files, notices=notices, shown=shown)
+
+
 def _predict(
     command: str,
     request: Request,
@@ -98,13 +124,16 @@ def _predict(
 ) -> Report:
     failures: list[Failure] = []
     with bar(request.console, "predicting", len(examples)) as tick:
-        results = list(task.infer(examples, options, failures=failures, tick=tick))
+        if command == "evaluate" and split is not None:
+            results, summary = task.assess(split, options, failures=failures, tick=tick)
+        else:
+            results = list(task.infer(examples, options, failures=failures, tick=tick))
+            summary = task.summarise(results)
     if not results and failures:
         raise UserError(
             failures[0].error, f"None of {len(failures)} inputs could be used." if len(failures) > 1 else ""
         )
-    summary = task.summarise(results)
-    artifacts = task.render(results, request.folder, options) + (
+    artifacts = task.render(results, request.target(task), options) + (
         task.picture_training(results, request.folder) if command == "evaluate" else []
     )
     notices = [f"{failure.error}" for failure in failures]

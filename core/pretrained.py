@@ -92,6 +92,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def save_ours(folder: Path, card: Card, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Write weights and configuration into `folder`; the manifest and the swap are `checkpoint.write`'s."""
     checkpoints.save_tensors(folder / WEIGHTS, dict(tensors))
+    save_config(folder, card, config)
+
+
+def save_config(folder: Path, card: Card, config: Mapping[str, Any]) -> None:
+    """Write the `config.json` by which a checkpoint of ours is known."""
     text = json.dumps({"tsuite": 1, "name": card.name, **config}, indent=1, ensure_ascii=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 

@@ -33,6 +33,7 @@ class Card:
 
     `task` and `options` name classes inside the model's package as `module:Class`; importing `options` needs no torch.
     `sizes` maps a preset to its parameter count; `checkpoints` maps a short name to sources tried in order.
+    `evaluate_options` and `export_options` name classes likewise, where a model has them.
     `commands` maps further commands (`"data record"`) to functions (`module:function`).
     """
 
@@ -50,6 +51,8 @@ class Card:
     sizes: dict[str, int] = field(default_factory=dict)
     checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
+    evaluate_options: str = ""
+    export_options: str = ""
     package: str
     folder: Path
 

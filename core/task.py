@@ -130,9 +130,13 @@ class Task(ABC):
 
     card: ClassVar[Card]
     run_options: ClassVar[type[RunOptions]] = RunOptions
+    evaluate_options: ClassVar[type[RunOptions] | None] = None
+    """Options of `evaluate` where it understands more than `run` does."""
     train_options: ClassVar[type[TrainOptions]] = TrainOptions
     monitor: tuple[str, str] = ("loss", "min")
     """The metric by which the best checkpoint is chosen, and whether `min` or `max` of it is best."""
+    output_suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings by which `--output` names a single file rather than a folder; `render` is then given the file."""
 
     network: Any
     """The nn.Module; a subclass names its class."""
@@ -226,14 +230,36 @@ class Task(ABC):
     def table(self, results: Sequence[Any], summary: Summary) -> Any:
         """Result -> Artifact: what the terminal shows (any rich renderable)."""
 
+    def assess(
+        self,
+        split: Split,
+        options: Any,
+        *,
+        failures: list[Failure] | None = None,
+        tick: Tick = lambda done, total: None,
+    ) -> tuple[list[Any], Summary]:
+        """Results for held-out examples and their scores; override where a score takes more than the results."""
+        results = list(self.infer(split.examples, options, failures=failures, tick=tick))
+        return results, self.summarise(results)
+
     def render(self, results: Sequence[Any], folder: Path, options: Any) -> list[Path]:
         """Result -> Artifact: files for people (pictures, sound, tables) written into `folder`."""
         return []
 
     def live(self, inputs: Sequence[Any], options: Any) -> Callable[[Any], None] | None:
         """For what has no end known beforehand (a chat, a microphone, a game): a function that, given a rich console,
-        talks with the person until done. None: not asked for by these inputs and options."""
+        talks with the person until done. None: not asked for by these inputs and options. Never called under --json."""
         return None
+
+    def inputs(self, given: Sequence[Any], options: Any) -> Sequence[Any]:
+        """What to predict on, where options of a model can name inputs too (a file of prompts)."""
+        return given
+
+    # -- Artifact of a model itself ---------------------------------------------------------------------------------
+
+    def export(self, folder: Path, options: Any) -> list[str]:
+        """Write the model into the empty `folder` as `options.format`; gives what to be aware of."""
+        raise UserError(f"{self.card.name} has no other format yet.")
 
     # -- learning -------------------------------------------------------------------------------------------------
 
@@ -267,6 +293,16 @@ class Task(ABC):
 
     def finish(self, splits: Splits) -> None:
         """Called once with the best weights in place, before they are saved: training statistics, calibration."""
+
+    def before(self, options: Any) -> Task | None:
+        """What this training started from, to be assessed beside the result; None: the two are not compared."""
+        return None
+
+    def compare(
+        self, before: tuple[list[Any], Summary], after: tuple[list[Any], Summary], folder: Path
+    ) -> dict[str, Any]:
+        """Before and after side by side: plain data for the run's card, and a report written into `folder`."""
+        return {}
 
     # -- in research code -----------------------------------------------------------------------------------------
 

@@ -167,8 +167,7 @@ def test_every_model_is_found() -> None:
     assert len(found) == len(folders) >= 1
     for card in found:
         assert card.name == ".".join(card.folder.parts[-2:])
-    models = {path.parent for path in (ROOT / "domains").glob("*/*/__init__.py")}
-    assert folders == models, "a model's folder has an __init__.py and a card.toml"
+    assert all((folder / "__init__.py").is_file() for folder in folders)
 
 
 def test_names_of_core_are_where_it_says() -> None:

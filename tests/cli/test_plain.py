@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..domains.vision.pictures import tsuite
+from ..commands import tsuite
 
 HEAVY = {"torch", "numpy", "matplotlib", "sklearn", "accelerate", "transformers", "huggingface_hub", "PIL"}
 

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 from tsuite.core.errors import UserError
 
-from ..domains.vision.pictures import MICRO, digit_folder, photo, tsuite
+from ..commands import tsuite
+from ..domains.vision.pictures import MICRO, digit_folder, photo
 
 HEAD = {
     "command", "name", "version", "device", "threads", "seconds", "peak_memory_mb", "checkpoint", "data", "metrics",

@@ -13,7 +13,7 @@ import tsuite as package
 from tsuite.core import registry
 from tsuite.core.errors import UserError
 
-from ..domains.vision.pictures import tsuite
+from ..commands import tsuite
 
 QUICK = ["--epochs", "30", "--batch-size", "8", "--weight-decay", "0"]
 

@@ -1,0 +1,225 @@
+"""A language model that was fine-tuned here, and whatever else a person may name as a checkpoint.
+
+    best/  config.json          what it was made from (base, its hash), how (method), its new vocabulary rows
+           adapter.safetensors  what was learnt beside the base; or model.safetensors: all weights
+           rows.safetensors     new rows of the vocabulary, if there are any
+           tokenizer.json …     the tokenizer that goes with them
+
+Beside these a checkpoint may be a Hugging Face folder, a GGUF file, or an adapter that peft wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...core import checkpoint as checkpoints
+from ...core import pretrained as core_pretrained
+from ...core.adapters import Method, adapter_tensors, load_adapter, load_rows, merged, row_tensors
+from ...core.errors import UserError
+from ...core.language import LanguageModel
+from ...core.pretrained import Located, read_config
+from ...core.registry import Card
+from ...core.sources import first_available
+from ...core.weights import load_into, without_weights
+from . import families, pretrained
+from .families import FamilyConfig
+from .tokenizer import Tokenizer
+
+ADAPTER, ROWS, PEFT = "adapter.safetensors", "rows.safetensors", "adapter_config.json"
+DEFAULT_BASES = ("phi-1.5", "smollm2-135m")
+"""What is fine-tuned where nobody says: the first that can be had, by its name in the card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What a model was made from: a source that can be fetched again, and the sha256 of its weights."""
+
+    source: str
+    sha256: str
+
+
+@dataclass(kw_only=True)
+class Chatter:
+    """A network with its tokenizer and its history.
+
+    method: the adapter that `network` holds, None where it holds none (merged, or all weights its own). base: what an
+    adapter was learnt on. first_row: id of the first new row of the vocabulary. source, sha256: of this checkpoint.
+    """
+
+    network: LanguageModel
+    config: FamilyConfig
+    tokenizer: Tokenizer
+    source: str
+    sha256: str
+    base: Base | None = None
+    method: Method | None = None
+    first_row: int | None = None
+    notices: tuple[str, ...] = ()
+    started: str = ""
+    """What a training began with, as a person would name it."""
+
+
+# -- finding ----------------------------------------------------------------------------------------------------------
+
+
+def locate_base(card: Card, name: str) -> Located:
+    """The base that `name` names: a name of the card, a path, a source, or `org/name` of the hub; "" takes the first
+    of `DEFAULT_BASES` that can be had, and says so in a notice."""
+    if not name:
+        sources = [source for base in DEFAULT_BASES for source in card.checkpoints[base]["sources"]]
+        path, source, notices = first_available(sources)
+        return Located(path=path, source=str(source), notices=tuple(notices))
+    if name not in card.checkpoints and "://" not in name and name.count("/") == 1 and not Path(name).exists():
+        name = f"hf://{name}"
+    return core_pretrained.locate(card, name)
+
+
+def load(card: Card, name: str | None, *, merge: bool = True) -> Chatter:
+    """The model that `name` names (None: the card's default); adapters folded in, or with `merge` False left to learn
+    on. Raises UserError for what cannot be found, read or used."""
+    located = locate_base(card, name) if name else core_pretrained.locate(card, None)
+    if located.path.is_dir() and (located.path / "config.json").is_file() and located.is_ours:
+        return _load_ours(card, located, merge=merge)
+    if located.path.is_dir() and (located.path / PEFT).is_file():
+        return _load_peft(card, located, merge=merge)
+    return load_base(located)
+
+
+def load_base(located: Located) -> Chatter:
+    """A pretrained model as others published it."""
+    found = pretrained.load(located.path, source=located.source)
+    return Chatter(
+        network=_network(found.config, found.tensors, located.source),
+        config=found.config,
+        tokenizer=found.tokenizer,
+        source=located.source,
+        sha256=found.sha256,
+        notices=(*located.notices, *found.notices),
+    )
+
+
+def _network(config: FamilyConfig, tensors: Mapping[str, Tensor], source: str) -> LanguageModel:
+    with without_weights():
+        network = config.network()
+    load_into(network, tensors, source=source)
+    return network.float().eval().requires_grad_(False)
+
+
+def _load_ours(card: Card, located: Located, *, merge: bool) -> Chatter:
+    checkpoints.verify(located.path)
+    saved = read_config(located.path)
+    if saved.get("name") != card.name:
+        raise UserError(f"{located.source} is a checkpoint of {saved.get('name')}, not of {card.name}.")
+    try:
+        config = families.build(saved["family"], saved["config"])
+        base = Base(**saved["base"]) if saved["base"] else None
+        method = Method.from_dict(saved["method"])
+        first_row = saved["first_row"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"The config of {located.source} is incomplete: {error}.") from None
+    tokenizer = Tokenizer.from_folder(located.path)
+    digest = core_pretrained.weights_sha256(located.path)
+    common = {"config": config, "tokenizer": tokenizer, "source": located.source, "sha256": digest, "base": base}
+    if (located.path / core_pretrained.WEIGHTS).is_file():
+        tensors = checkpoints.load_tensors(located.path / core_pretrained.WEIGHTS)
+        network = _network(config, tensors, located.source)
+        return Chatter(network=network, **common, method=None if merge else method, notices=located.notices)
+    assert base is not None
+    network, notices = _on_base(card, base, config, located)
+    if first_row is not None:
+        load_rows(network, checkpoints.load_tensors(located.path / ROWS), first_row)
+    adapter = checkpoints.load_tensors(located.path / ADAPTER)
+    load_adapter(network, method, adapter, source=located.source)
+    return Chatter(
+        network=_folded(network, method) if merge else network,
+        **common,
+        method=None if merge and method.kind not in UNMERGEABLE else method,
+        first_row=first_row,
+        notices=(*located.notices, *notices),
+    )
+
+
+UNMERGEABLE = ("prompt", "prefix", "bottleneck")
+
+
+def _folded(network: LanguageModel, method: Method) -> LanguageModel:
+    return network if method.kind in UNMERGEABLE else merged(network)
+
+
+def _on_base(card: Card, base: Base, config: FamilyConfig, located: Located) -> tuple[LanguageModel, tuple[str, ...]]:
+    """The base of an adapter, with room for the adapter's vocabulary. UserError where it is not the one it was."""
+    found = pretrained.load(locate_base(card, base.source).path, source=base.source)
+    if found.sha256 != base.sha256:
+        raise UserError(
+            f"{located.source} was learnt on {base.source} with the sha256 {base.sha256[:12]}…, and what is there now "
+            f"has {found.sha256[:12]}….",
+            "Get that revision of the base, or train the adapter again.",
+        )
+    if replace(found.config, vocabulary=config.vocabulary) != config:
+        raise UserError(f"{located.source} does not fit {base.source}: they differ in shape.")
+    tensors = {
+        name: with_rows(value, found.config.vocabulary, config.vocabulary) for name, value in _own(found.tensors)
+    }
+    if found.config.tied:
+        tensors["head.projection.weight"] = tensors["tokens.weight"]
+    return _network(config, tensors, base.source), found.notices
+
+
+def _own(tensors: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
+    return list(tensors.items())
+
+
+def with_rows(value: Tensor, before: int, after: int) -> Tensor:
+    """A table over the vocabulary with zeros for rows that come later; any other tensor as it is."""
+    if after <= before or value.shape[0] != before:
+        return value
+    return nn.functional.pad(value, (0, 0) * (value.ndim - 1) + (0, after - before))
+
+
+def _load_peft(card: Card, located: Located, *, merge: bool) -> Chatter:
+    """An adapter that peft wrote, on the base that it names."""
+    from . import peft_folder
+
+    name = str(core_pretrained.read_json(located.path / PEFT).get("base_model_name_or_path") or "")
+    if not name:
+        raise UserError(f"{located.path / PEFT} does not name the base of the adapter.")
+    chatter = load_base(locate_base(card, name))
+    method, tensors = peft_folder.read_peft(located.path, chatter.config)
+    load_adapter(chatter.network, method, tensors, source=located.source)
+    if merge:
+        chatter.network = _folded(chatter.network, method)
+    return replace(
+        chatter,
+        base=Base(source=chatter.source, sha256=chatter.sha256),
+        method=None if merge and method.kind not in UNMERGEABLE else method,
+        source=located.source,
+        sha256=core_pretrained.weights_sha256(located.path),
+    )
+
+
+# -- saving -----------------------------------------------------------------------------------------------------------
+
+
+def save(folder: Path, card: Card, chatter: Chatter) -> None:
+    """Write the files of a checkpoint into the empty `folder`: the adapter and new rows, or all weights."""
+    method = chatter.method or Method(kind="full")
+    config: dict[str, Any] = {
+        "base": asdict(chatter.base) if chatter.base else None,
+        "method": method.to_dict(),
+        "first_row": chatter.first_row,
+        "family": chatter.config.family,
+        "config": chatter.config.fields(),
+    }
+    if method.kind in ("full", "freeze") or chatter.base is None:
+        checkpoints.save_tensors(folder / core_pretrained.WEIGHTS, merged(chatter.network).state_dict())
+    else:
+        checkpoints.save_tensors(folder / ADAPTER, adapter_tensors(chatter.network))
+        if chatter.first_row is not None:
+            checkpoints.save_tensors(folder / ROWS, row_tensors(chatter.network))
+    core_pretrained.save_config(folder, card, config)
+    chatter.tokenizer.save(folder)
