@@ -189,7 +189,9 @@ def _load_peft(card: Card, located: Located, *, merge: bool) -> Chatter:
     if not name:
         raise UserError(f"{located.path / PEFT} does not name the base of the adapter.")
     chatter = load_base(locate_base(card, name))
-    method, tensors = peft_folder.read_peft(located.path, chatter.config)
+    method, tensors = peft_folder.read_peft(
+        located.path, chatter.config, base_name=chatter.source, base_sha256=chatter.sha256
+    )
     load_adapter(chatter.network, method, tensors, source=located.source)
     if merge:
         chatter.network = _folded(chatter.network, method)

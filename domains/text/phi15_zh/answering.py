@@ -58,6 +58,9 @@ class Answering:
         ids, dropped = self.prompt(turns, options)
         for notice in left_out(dropped):
             told(notice)
+        if options.beams > 1 and not options.show_probs:  # a search has no reply before it has them all
+            yield self._text(self._generate([ids], options)[0].ids, options)
+            return
         text = self._empty(options)
         for step in self._steps([ids], [text], options):
             yield choice_line(self._choice(step)) + "\n" if options.show_probs else text.news()
@@ -67,7 +70,7 @@ class Answering:
     def prompt(self, turns: Sequence[Turn], options: RunOptions) -> tuple[list[int], int]:
         """The tokens that ask for the next reply, and how many of the oldest turns were left out for them to fit."""
         length = self.chatter.network.length
-        reserve = min(options.max_new, length // 2)
+        reserve = min(options.max_new, length // 4)
         return chat.prompt_ids(turns, self.tokenizer, length=length, reserve=reserve, strict=options.strict)
 
     def score(self, conversations: Sequence[Conversation], prompts: Sequence[list[int]]) -> list[float | None]:
@@ -106,7 +109,8 @@ class Answering:
     def _steps(self, prompts: list[list[int]], texts: list[ReplyText], options: RunOptions) -> Iterator[Step]:
         others = RUNNERS_UP if options.show_probs else 0
         model, ends = self._model(options), self.tokenizer.stop_ids
-        steps = stream(model, prompts, sampling(options), stop_ids=ends, others=others, stop=_watch(texts))
+        stop = _watch(texts) if options.beams == 1 else None
+        steps = stream(model, prompts, sampling(options), stop_ids=ends, others=others, stop=stop)
         return (step for together in steps for step in together)
 
     def _model(self, options: RunOptions) -> LanguageModel:
@@ -136,9 +140,18 @@ class Answering:
         return text.text.strip()
 
     def _choice(self, step: Step) -> TokenChoice:
-        word = self.tokenizer.token
-        others = tuple((word(token), round(probability, 5)) for token, probability in step.others)
-        return TokenChoice(text=word(step.token), probability=round(step.probability, 5), others=others)
+        others = tuple((self._spelt(token), round(probability, 5)) for token, probability in step.others)
+        return TokenChoice(text=self._spelt(step.token), probability=round(step.probability, 5), others=others)
+
+    def _spelt(self, token: int) -> str:
+        """A token for people: its text, or where it is a part of a character, its bytes."""
+        if token in self.tokenizer.added:
+            return self.tokenizer.token(token)
+        piece = self.tokenizer.piece(token)
+        try:
+            return piece.decode()
+        except UnicodeDecodeError:
+            return f"<{piece.hex(' ')}>"
 
 
 def sampling(options: RunOptions) -> Sampling:

@@ -61,5 +61,8 @@ def _export_peft(task: Any, folder: Path) -> list[str]:
             "The adapter goes with new vocabulary rows, which peft's format does not carry without whole tables.",
             "Try --format hf, which is the merged model.",
         )
-    peft_folder.write_peft(folder, chatter.network, chatter.config, chatter.method, chatter.base.source)
+    base = chatter.base
+    peft_folder.write_peft(
+        folder, chatter.network, chatter.config, chatter.method, base.source, base_sha256=base.sha256
+    )
     return []

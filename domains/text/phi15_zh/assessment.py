@@ -3,6 +3,7 @@ perplexity of a text and the accuracy on questions with given answers."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -51,10 +52,14 @@ def english(task: Any) -> float:
         held = collect(ENGLISH).split("test").examples
     except Unreachable:
         return math.nan
-    items = [held[index] for index in range(min(len(held), MOST_ENGLISH))]
-    prompts = [task.answering.prompt(item.prompt, RunOptions())[0] for item in items]
+    items, prompts = [], []
+    for item in (held[index] for index in range(min(len(held), MOST_ENGLISH))):
+        with contextlib.suppress(UserError):  # longer than a small model's context
+            prompts.append(task.answering.prompt(item.prompt, RunOptions())[0])
+            items.append(item)
     nats = sum(value for value in task.answering.score(items, prompts) if value is not None)
-    return metrics.bits_per_character(nats, sum(len(item.reference or "") for item in items))
+    characters = sum(len(item.reference or "") for item in items)
+    return metrics.bits_per_character(nats, characters) if characters else math.nan
 
 
 def _perplexity(task: Any, path: Path) -> dict[str, Any]:

@@ -1,0 +1,219 @@
+"""The commands over text.phi15_zh, start to end, on a small model that has learnt the colours of five things."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+from tsuite.core import checkpoint as checkpoints
+from tsuite.core.train.log import read_metrics
+
+from ..commands import tsuite
+from ..domains.text import tiny
+
+ASK = "天空是什么颜色？"
+SAYS = "天空是蓝色的。"
+PLAIN = ["--repetition-penalty", 1, "--max-new", 40, "--threads", 1]
+
+
+@pytest.fixture(autouse=True)
+def _apart(here: Path, tmp_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an empty folder with an empty cache; English is scored on data that would have to be fetched."""
+    monkeypatch.setattr("tsuite.domains.text.phi15_zh.assessment.english", lambda task: float("nan"))
+
+
+def run(*words: Any, code: int = 0):
+    return tsuite("run", tiny.NAME, *words, "--checkpoint", tiny.trained(), *PLAIN, code=code)
+
+
+def test_prompt_is_answered_as_it_grows() -> None:
+    assert run(ASK).out.strip() == SAYS
+
+
+def test_json_has_the_head_and_the_reply() -> None:
+    value = run(ASK, "--json").json
+    assert (value["command"], value["name"]) == ("run", tiny.NAME)
+    assert value["results"][0]["reply"] == SAYS
+    assert value["results"][0]["finish"] == "stop"
+
+
+def test_probabilities_of_each_token() -> None:
+    lines = run(ASK, "--show-probs").out.strip().splitlines()
+    assert len(lines) >= 3
+    assert 0 < float(lines[0].split()[0]) <= 1
+    told = run(ASK, "--show-probs", "--json").json["results"][0]["probabilities"]
+    assert len(told[0]["others"]) == 4
+    assert told[0]["probability"] >= told[0]["others"][0][1]
+
+
+def test_file_of_prompts_becomes_a_file_of_replies(here: Path) -> None:
+    rows = [{"prompt": f"{thing}是什么颜色？"} for thing in tiny.COLOURS]
+    tiny.write(here / "prompts.jsonl", rows)
+    run("--input", "prompts.jsonl", "--output", "out/replies.jsonl", "--batch", 2)
+    replies = [json.loads(line) for line in (here / "out" / "replies.jsonl").read_text("utf-8").splitlines()]
+    assert [reply["reply"] for reply in replies] == [f"{thing}是{what}的。" for thing, what in tiny.COLOURS.items()]
+
+
+def test_held_out_prompts_are_answered_and_scored() -> None:
+    value = run("--json", "--data", tiny.data()).json
+    assert value["data"]["n"] == 5
+    assert {"bits_per_char", "han_share", "ended"} <= set(value["metrics"])
+    assert value["metrics"]["ended"] == 1.0
+    assert value["metrics"]["bits_per_char"] < 1
+
+
+@pytest.mark.parametrize("how", ["--beams=3", "--lookup=4", "--weights=int8", "--stop=蓝", "--temperature=0.01"])
+def test_ways_of_generating(how: str) -> None:
+    said = run(ASK, how, "--seed", 1).out.strip()
+    learnt = [f"{thing}是{colour}的。" for thing, colour in tiny.COLOURS.items()]
+    # The likeliest reply as a whole, which a search finds, need not begin with the likeliest token.
+    assert said in {"--stop=蓝": ["天空是"], "--beams=3": learnt}.get(how, [SAYS])
+
+
+def test_chat(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        ASK,
+        "/save talk.json",
+        "/save talk.json",
+        "/reset",
+        "草是什么颜色？",
+        "/nonsense",
+        "/system 你",
+        "/exit",
+    ]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines) + "\n"))
+    said = run()
+    assert said.out.splitlines()[:1] == [SAYS]
+    assert "草是绿色的。" in said.out
+    assert "exists already" in said.err
+    assert "There is no command /nonsense" in said.err
+    saved = json.loads((here / "talk.json").read_text(encoding="utf-8"))
+    assert [turn["content"] for turn in saved[0]["messages"]] == [ASK, SAYS]
+
+
+def test_finetune_then_run(here: Path) -> None:
+    said = tsuite(
+        "finetune", tiny.NAME, "--base", tiny.base(), "--data", tiny.data(), "--epochs", 2, "--rows", 10,
+        "--precision", "fp32", "--run", "one", "--threads", 1, "--json",
+    )  # fmt: skip
+    value = said.json
+    assert value["run"] == "one"
+    for name in ("report.json", "report.md", "report.png"):
+        assert (here / "one" / "report" / name).stat().st_size > 100
+    card = json.loads((here / "one" / "card.json").read_text(encoding="utf-8"))
+    assert card["base"]["source"] == str(tiny.base())
+    assert card["test"]["compared"]["after"]["n"] == 5
+    tsuite("run", tiny.NAME, ASK, "--checkpoint", "one", *PLAIN)
+    assert tsuite("evaluate", tiny.NAME, "--checkpoint", "one", "--data", tiny.data(), *PLAIN, "--json").json["metrics"]
+
+
+def test_evaluate_text_and_choices(here: Path) -> None:
+    (here / "text.txt").write_text("天空是蓝色的。" * 5, encoding="utf-8")
+    (here / "asked.csv").write_text(
+        "question,A,B,answer\n天空是什么颜色？,天空是蓝色的。,天空是绿色的。,A\n草是什么颜色？,草是红色的。,草是绿色的。,B\n",
+        encoding="utf-8",
+    )
+    value = tsuite(
+        "evaluate", tiny.NAME, "--checkpoint", tiny.trained(), "--data", tiny.data(), "--text", "text.txt",
+        "--choices", "asked.csv", *PLAIN, "--json",
+    ).json  # fmt: skip
+    assert value["metrics"]["choice_accuracy"] == 1.0
+    assert value["metrics"]["perplexity"] > 1
+
+
+def test_export_for_transformers(here: Path) -> None:
+    tsuite("export", tiny.NAME, "--checkpoint", tiny.trained(), "--output", "hf", "--precision", "float32")
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(here / "hf")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(here / "hf")
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": ASK}], add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    out = model.generate(**asked, max_new_tokens=40, do_sample=False)
+    assert tokenizer.decode(out[0, asked["input_ids"].shape[1] :], skip_special_tokens=True) == SAYS
+
+
+def test_export_refuses_a_folder_in_use(here: Path) -> None:
+    (here / "mine").mkdir()
+    (here / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
+    said = tsuite("export", tiny.NAME, "--checkpoint", tiny.trained(), "--output", "mine", code=2)
+    assert "holds something else" in said.err
+    assert (here / "mine" / "letter.txt").read_text(encoding="utf-8") == "dear"
+
+
+# -- what can go wrong ------------------------------------------------------------------------------------------------
+
+
+def train(*words: Any, code: int = 2):
+    return tsuite(
+        "finetune",
+        tiny.NAME,
+        "--base",
+        tiny.base(),
+        "--epochs",
+        1,
+        "--rows",
+        0,
+        "--precision",
+        "fp32",
+        *words,
+        code=code,
+    )
+
+
+def test_malformed_line_is_named(here: Path) -> None:
+    (here / "bad.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction": "a", \n', encoding="utf-8")
+    assert "bad.jsonl, line 2" in train("--data", "bad.jsonl").err.replace("\n", "")
+
+
+def test_empty_data(here: Path) -> None:
+    (here / "empty.jsonl").write_text("", encoding="utf-8")
+    assert "empty.jsonl" in train("--data", "empty.jsonl").err
+
+
+def test_unknown_role(here: Path) -> None:
+    messages = [{"role": "usr", "content": "a"}, {"role": "assistant", "content": "b"}]
+    tiny.write(here / "roles.jsonl", [{"messages": messages}])
+    said = train("--data", "roles.jsonl").err
+    assert "usr" in said
+    assert "user" in said
+
+
+def test_long_conversation_loses_its_oldest_turns_or_is_refused(here: Path) -> None:
+    messages = [
+        turn for _ in range(30) for turn in ({"role": "user", "content": ASK}, {"role": "assistant", "content": SAYS})
+    ]
+    tiny.write(here / "long.jsonl", [{"messages": [*messages, {"role": "user", "content": ASK}]}])
+    value = run("--input", "long.jsonl", "--json").json
+    assert "oldest turns were left out" in value["results"][0]["notices"][0]
+    said = run("--input", "long.jsonl", "--strict", code=2)
+    assert "tokens" in said.err
+
+
+def test_tokenizer_of_another_checkpoint(here: Path) -> None:
+    shutil.copytree(tiny.base(), here / "mixed")
+    config = json.loads((here / "mixed" / "config.json").read_text(encoding="utf-8"))
+    tensors = checkpoints.load_tensors(here / "mixed" / "model.safetensors")
+    tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"][:300]
+    tensors.pop("lm_head.weight", None)
+    checkpoints.save_tensors(here / "mixed" / "model.safetensors", tensors)
+    (here / "mixed" / "config.json").write_text(json.dumps(config | {"vocab_size": 300}), encoding="utf-8")
+    said = tsuite("run", tiny.NAME, ASK, "--checkpoint", "mixed", code=2)
+    assert "tokenizer" in said.err.lower()
+
+
+def test_loss_that_is_no_number_stops_and_keeps_the_state(here: Path) -> None:
+    said = train("--data", tiny.data(), "--lr", 1e30, "--clip", 0, "--method", "full", "--run", "wild", "--epochs", 3)
+    assert "not finite" in said.err
+    assert "lower --lr" in said.err.replace("\n", " ")
+    assert all(line["step"] >= 1 for line in read_metrics(here / "wild"))
+
+
+def test_base_that_cannot_be_had_is_never_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    said = tsuite("finetune", tiny.NAME, "--base", "microsoft/phi-1_5", "--epochs", 1, code=2)
+    assert "HF_HUB_OFFLINE" in said.err
