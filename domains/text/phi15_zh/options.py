@@ -73,10 +73,14 @@ class FinetuneOptions(TrainOptions):
     )
     beta: float = option(0.1, "how strongly DPO holds to the model it began with")
     length: int = option(0, "tokens in one row (0: what suits)")
-    packing: bool = option(True, "put several examples into one row; they never see each other")
+    packing: str = option(
+        "auto",
+        "on: several examples in a row, which never see each other; off: batches of examples of about the same length",
+        choices=("auto", "on", "off"),
+    )
     checkpointing: bool = option(False, "compute activations again in the backward pass, to save memory")
     report: bool = option(True, "compare base and result on held-out text when done")
-    batch_size: int = option(8, "rows in one optimiser step, over all processes and accumulated parts")
+    batch_size: int = option(4, "rows (or examples) in one optimiser step, over all processes and accumulated parts")
     weight_decay: float = option(0.0, "AdamW's decay of matrices")
     precision: str = option("auto", "arithmetic of the forward pass", choices=("auto", "fp32", "bf16", "fp16"))
 

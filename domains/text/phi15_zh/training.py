@@ -28,6 +28,7 @@ NEW_ROWS = 2048
 """New rows for a base that has none to spare; what a base has to spare is used up first."""
 RESERVED = 10
 """Spare rows that stay free, for a pad token and marks of turns."""
+EPOCHS = 3
 RATES = {"full": 5e-5, "freeze": 1e-4, "lora": 1e-3, "dora": 1e-3, "qlora": 1e-3, "ia3": 1e-2, "bottleneck": 1e-3}
 """Peak learning rates by method; for prompts and prefixes 3e-2."""
 
@@ -114,9 +115,13 @@ def _decide(options: FinetuneOptions, chatter: Chatter, default_data: bool) -> F
     length = options.length or min(512 if options.objective != "dpo" else 1024, chatter.network.length)
     if length > chatter.network.length:
         raise UserError(f"--length {length}: the model was made for {chatter.network.length} tokens.")
+    packing = options.packing
+    if packing == "auto":  # a GPU wants few, full rows; on a CPU the attention between the samples of a row costs more
+        packing = "on" if device.type == "cuda" else "off"
     return replace(
         options,
-        epochs=options.epochs or (0 if options.max_steps else 3),
+        packing=packing,
+        epochs=options.epochs or (0 if options.max_steps else EPOCHS),
         lr=options.lr or (rate if options.objective != "dpo" else rate / 20),
         precision=precision,
         rows=rows,
@@ -187,7 +192,7 @@ def _splits(task: Any, collection: Collection, options: FinetuneOptions) -> tupl
 def _rows(samples: Sequence[Encoded], options: FinetuneOptions) -> Lazy:
     lengths = getattr(samples, "lengths", None)
     lengths = [len(one.ids) for one in samples] if lengths is None else lengths
-    if not options.packing:
+    if options.packing == "off":
         return Lazy(len(samples), lambda index: Row(id=str(index), samples=(samples[index],)), lengths)
     packed = Packed(samples, options.length, lengths)
     return Lazy(len(packed), lambda index: Row(id=str(index), samples=tuple(packed[index])), packed.lengths.tolist())

@@ -56,7 +56,7 @@ def test_frozen_weights_stay_as_they_were(tmp_path: Path, tmp_cache: Path) -> No
 
 def test_new_rows_learn_and_old_ones_do_not(tmp_path: Path, tmp_cache: Path) -> None:
     before = finetuned.load(tiny.card(), str(tiny.base())).network.state_dict()["tokens.weight"]
-    tiny.train(tmp_path / "run", rows=20)
+    tiny.train(tmp_path / "run", rows=20, packing="on")
     loaded = finetuned.load(tiny.card(), str(tmp_path / "run"))
     after, first = loaded.network.state_dict()["tokens.weight"], loaded.first_row
     assert first is not None
