@@ -29,7 +29,8 @@ tiny.train(folder, base=str(base), rows=20, epochs=30, batch_size=4, save_every=
 
 
 def start(base: Path, folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, base, tiny.data(), folder], cwd=ROOT, stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", PROGRAM, str(base), str(tiny.data()), str(folder)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
