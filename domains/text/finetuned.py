@@ -3,7 +3,7 @@
     best/  config.json          what it was made from (base, its hash), how (method), its new vocabulary rows
            adapter.safetensors  what was learnt beside the base; or model.safetensors: all weights
            rows.safetensors     new rows of the vocabulary, if there are any
-           tokenizer.json …     the tokenizer that goes with them
+           tokenizer.json …     the tokenizer, where it is not simply the base's
 
 Beside these a checkpoint may be a Hugging Face folder, a GGUF file, or an adapter that peft wrote.
 """
@@ -24,7 +24,7 @@ from ...core.errors import UserError
 from ...core.language import LanguageModel
 from ...core.pretrained import Located, read_config
 from ...core.registry import Card
-from ...core.sources import first_available
+from ...core.sources import Unreachable, first_available
 from ...core.weights import load_into, without_weights
 from . import families, pretrained
 from .families import FamilyConfig
@@ -71,12 +71,18 @@ def locate_base(card: Card, name: str) -> Located:
     """The base that `name` names: a name of the card, a path, a source, or `org/name` of the hub; "" takes the first
     of `DEFAULT_BASES` that can be had, and says so in a notice."""
     if not name:
-        sources = [source for base in DEFAULT_BASES for source in card.checkpoints[base]["sources"]]
-        path, source, notices = first_available(sources)
+        known = {source: base for base in DEFAULT_BASES for source in card.checkpoints[base]["sources"]}
+        path, source, notices = first_available(list(known))
+        used = known[str(source)]
+        if used != DEFAULT_BASES[0]:
+            notices = (f"{DEFAULT_BASES[0]} cannot be had here; {used} is used instead. ({notices[0]})",)
         return Located(path=path, source=str(source), notices=tuple(notices))
     if name not in card.checkpoints and "://" not in name and name.count("/") == 1 and not Path(name).exists():
         name = f"hf://{name}"
-    return core_pretrained.locate(card, name)
+    try:
+        return core_pretrained.locate(card, name)
+    except Unreachable as error:
+        raise UserError(f"{name} cannot be had. {error.what}", error.hint) from None
 
 
 def load(card: Card, name: str | None, *, merge: bool = True) -> Chatter:
@@ -122,21 +128,23 @@ def _load_ours(card: Card, located: Located, *, merge: bool) -> Chatter:
         first_row = saved["first_row"]
     except (KeyError, TypeError) as error:
         raise UserError(f"The config of {located.source} is incomplete: {error}.") from None
-    tokenizer = Tokenizer.from_folder(located.path)
     digest = core_pretrained.weights_sha256(located.path)
-    common = {"config": config, "tokenizer": tokenizer, "source": located.source, "sha256": digest, "base": base}
+    common = {"config": config, "source": located.source, "sha256": digest, "base": base}
     if (located.path / core_pretrained.WEIGHTS).is_file():
         tensors = checkpoints.load_tensors(located.path / core_pretrained.WEIGHTS)
         network = _network(config, tensors, located.source)
-        return Chatter(network=network, **common, method=None if merge else method, notices=located.notices)
+        tokenizer = Tokenizer.from_folder(located.path)
+        kept = None if merge else method
+        return Chatter(network=network, tokenizer=tokenizer, **common, method=kept, notices=located.notices)
     assert base is not None
-    network, notices = _on_base(card, base, config, located)
+    network, tokenizer, notices = _on_base(card, base, config, located)
     if first_row is not None:
         load_rows(network, checkpoints.load_tensors(located.path / ROWS), first_row)
     adapter = checkpoints.load_tensors(located.path / ADAPTER)
     load_adapter(network, method, adapter, source=located.source)
     return Chatter(
         network=_folded(network, method) if merge else network,
+        tokenizer=tokenizer if first_row is None else Tokenizer.from_folder(located.path),
         **common,
         method=None if merge and method.kind not in UNMERGEABLE else method,
         first_row=first_row,
@@ -151,8 +159,12 @@ def _folded(network: LanguageModel, method: Method) -> LanguageModel:
     return network if method.kind in UNMERGEABLE else merged(network)
 
 
-def _on_base(card: Card, base: Base, config: FamilyConfig, located: Located) -> tuple[LanguageModel, tuple[str, ...]]:
-    """The base of an adapter, with room for the adapter's vocabulary. UserError where it is not the one it was."""
+def _on_base(
+    card: Card, base: Base, config: FamilyConfig, located: Located
+) -> tuple[LanguageModel, Tokenizer, tuple[str, ...]]:
+    """The base of an adapter, with room for the adapter's vocabulary, its tokenizer, and notices.
+
+    UserError where it is not the one it was."""
     found = pretrained.load(locate_base(card, base.source).path, source=base.source)
     if found.sha256 != base.sha256:
         raise UserError(
@@ -167,7 +179,7 @@ def _on_base(card: Card, base: Base, config: FamilyConfig, located: Located) -> 
     }
     if found.config.tied:
         tensors["head.projection.weight"] = tensors["tokens.weight"]
-    return _network(config, tensors, base.source), found.notices
+    return _network(config, tensors, base.source), found.tokenizer, found.notices
 
 
 def _own(tensors: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
@@ -219,9 +231,15 @@ def save(folder: Path, card: Card, chatter: Chatter) -> None:
     }
     if method.kind in ("full", "freeze") or chatter.base is None:
         checkpoints.save_tensors(folder / core_pretrained.WEIGHTS, merged(chatter.network).state_dict())
+        chatter.tokenizer.save(folder)
     else:
-        checkpoints.save_tensors(folder / ADAPTER, adapter_tensors(chatter.network))
+        checkpoints.save_tensors(folder / ADAPTER, _half(adapter_tensors(chatter.network)))
         if chatter.first_row is not None:
-            checkpoints.save_tensors(folder / ROWS, row_tensors(chatter.network))
+            checkpoints.save_tensors(folder / ROWS, _half(row_tensors(chatter.network)))
+            chatter.tokenizer.save(folder)
     core_pretrained.save_config(folder, card, config)
-    chatter.tokenizer.save(folder)
+
+
+def _half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In half precision, which is finer than what a training leaves uncertain."""
+    return {name: tensor.half() for name, tensor in tensors.items()}

@@ -14,10 +14,10 @@ METHODS = ("lora", "full", "freeze", "dora", "qlora", "ia3", "bottleneck", "prom
 class RunOptions(CoreRunOptions):
     """Options of `tsuite run text.phi15_zh` and of a loaded model's call."""
 
-    batch: int = option(16, "prompts that are answered together")
+    batch: int = option(32, "prompts that are answered together")
     input: str = option("", "file of prompts to answer in batches: JSONL, JSON, CSV or text, a prompt a line")
     system: str = option("", "what the model is told before the first turn")
-    max_new: int = option(256, "most tokens in a reply")
+    max_new: int = option(512, "most tokens in a reply")
     temperature: float = option(0.0, "0 takes the likeliest token (greedy); 1 draws from the model's own distribution")
     top_k: int = option(0, "draw from the k likeliest tokens (0: all)")
     top_p: float = option(1.0, "draw from the likeliest tokens that hold this share of the probability")
@@ -64,7 +64,7 @@ class FinetuneOptions(TrainOptions):
     targets: str = option("all", "linear layers that get an adapter: all, or names as qkv,out,gate_up,up,down")
     layers: int = option(0, "last layers that learn (0: all; for --method freeze: 2)")
     tokens: int = option(16, "virtual tokens of --method prompt and prefix")
-    rows: int = option(-1, "new vocabulary rows for the data's language (0: none, -1: what suits base and data)")
+    rows: int = option(-1, "new vocabulary rows for the data's language (0: none; -1: those the base has to spare)")
     replay: float = option(
         -1.0, "English examples mixed in, as a share of the data, against forgetting (-1: what suits)"
     )

@@ -24,11 +24,9 @@ from .options import FinetuneOptions
 
 KINDS = {"chat": "chat", "text": "document", "dpo": "preference"}
 ENGLISH, PREFERENCES = "alpaca_en_demo", "dpo_zh_demo"
-NEW_ROWS = 2048
-"""New rows for a base that has none to spare; what a base has to spare is used up first."""
 RESERVED = 10
 """Spare rows that stay free, for a pad token and marks of turns."""
-EPOCHS = 3
+EPOCHS = 2
 RATES = {"full": 5e-5, "freeze": 1e-4, "lora": 1e-3, "dora": 1e-3, "qlora": 1e-3, "ia3": 1e-2, "bottleneck": 1e-3}
 """Peak learning rates by method; for prompts and prefixes 3e-2."""
 
@@ -108,11 +106,11 @@ def _decide(options: FinetuneOptions, chatter: Chatter, default_data: bool) -> F
     rows = options.rows
     if rows < 0:
         learns = options.method in ("full", "lora", "dora", "qlora") and options.objective != "dpo"
-        rows = NEW_ROWS if learns and default_data else 0
+        rows = _spare(chatter) if learns and default_data and chatter.method is None else 0
     if rows and (not kept or chatter.method is not None):
         raise UserError(f"--rows goes with a new fine-tuning by lora, dora, ia3 or full, not {options.method} here.")
     rate = RATES.get(options.method, 3e-2)
-    length = options.length or min(512 if options.objective != "dpo" else 1024, chatter.network.length)
+    length = options.length or min(1024, chatter.network.length)
     if length > chatter.network.length:
         raise UserError(f"--length {length}: the model was made for {chatter.network.length} tokens.")
     packing = options.packing
@@ -133,17 +131,22 @@ def _decide(options: FinetuneOptions, chatter: Chatter, default_data: bool) -> F
 def _extend(chatter: Chatter, collection: Collection, options: FinetuneOptions) -> str:
     """New tokens for the data's language, learnt from its training part alone."""
     texts = [text for item in collection.train for text in _texts(item)]
-    rows, used = chatter.network.vocabulary, len(chatter.tokenizer)
-    spare = max(0, rows - used - RESERVED)
-    merges = spare if spare else options.rows
+    rows, used, spare = chatter.network.vocabulary, len(chatter.tokenizer), _spare(chatter)
     before = tokens_per_character(chatter.tokenizer, texts)
-    extension = extend(chatter.tokenizer, texts, merges=merges, reserve=RESERVED if spare else 0, vocabulary_rows=rows)
+    extension = extend(
+        chatter.tokenizer, texts, merges=options.rows, reserve=RESERVED if spare else 0, vocabulary_rows=rows
+    )
     extend_network(chatter.network, extension)
     chatter.tokenizer, chatter.first_row = extension.tokenizer, used
     chatter.config = replace(chatter.config, vocabulary=chatter.network.vocabulary)
     after = tokens_per_character(chatter.tokenizer, texts)
-    kind = "spare" if spare else "added"
-    return f"{len(extension.pieces)} new tokens in {kind} rows: {before:.2f} tokens a character become {after:.2f}"
+    kind = f"{extension.added} of their rows added" if extension.added else "all in rows that the base had to spare"
+    return f"{len(extension.pieces)} new tokens, {kind}: {before:.2f} tokens a character become {after:.2f}"
+
+
+def _spare(chatter: Chatter) -> int:
+    """Rows of the vocabulary that no token uses, but for a reserve."""
+    return max(0, chatter.network.vocabulary - len(chatter.tokenizer) - RESERVED)
 
 
 def _texts(item: Any) -> list[str]:
