@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
+import torch
 import transformers
 from tsuite.core import checkpoint as checkpoints
 from tsuite.core.train.log import read_metrics
+from tsuite.domains.text import finetuned
 
 from ..commands import tsuite
 from ..domains.text import tiny
@@ -135,6 +138,41 @@ def test_export_for_transformers(here: Path) -> None:
     )
     out = model.generate(**asked, max_new_tokens=40, do_sample=False)
     assert tokenizer.decode(out[0, asked["input_ids"].shape[1] :], skip_special_tokens=True) == SAYS
+
+
+@pytest.mark.parametrize("precision", ["auto", "q8_0"])
+def test_export_as_gguf_answers_the_same(here: Path, precision: str) -> None:
+    words = ["--format", "gguf", "--precision", precision, "--output", "gguf"]
+    tsuite("export", tiny.NAME, "--checkpoint", tiny.trained(), *words)
+    (file,) = (here / "gguf").glob("*.gguf")
+    assert tsuite("run", tiny.NAME, ASK, "--checkpoint", file, *PLAIN).out.strip() == SAYS
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # in peft
+def test_export_of_an_adapter_for_peft(here: Path) -> None:
+    tiny.train(here / "run", epochs=2, lr=3e-3)
+    tsuite("export", tiny.NAME, "--checkpoint", "run", "--format", "peft", "--output", "peft")
+    plain: Any = transformers.AutoModelForCausalLM.from_pretrained(tiny.base())
+    theirs = peft.PeftModel.from_pretrained(plain, str(here / "peft")).eval()
+    ours = finetuned.load(tiny.card(), "run").network
+    ids = torch.randint(3, 300, (2, 10), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids), theirs(ids).logits, rtol=0, atol=1e-5)
+    back = finetuned.load(tiny.card(), "peft").network
+    with torch.no_grad():
+        torch.testing.assert_close(back(ids), ours(ids), rtol=0, atol=1e-5)
+
+
+def test_adapter_with_new_rows_is_exported_merged(here: Path) -> None:
+    tiny.train(here / "run", rows=20)
+    said = tsuite("export", tiny.NAME, "--checkpoint", "run", "--format", "peft", code=2)
+    assert "Try --format hf" in said.err
+    tsuite("export", tiny.NAME, "--checkpoint", "run", "--output", "hf", "--precision", "float32")
+    theirs: Any = transformers.AutoModelForCausalLM.from_pretrained(here / "hf")
+    loaded = finetuned.load(tiny.card(), "run")
+    ids = torch.tensor([loaded.tokenizer.encode("天空是什么颜色？")])
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.network(ids), theirs(ids).logits, rtol=0, atol=1e-4)
 
 
 def test_export_refuses_a_folder_in_use(here: Path) -> None:
