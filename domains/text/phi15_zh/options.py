@@ -64,7 +64,9 @@ class FinetuneOptions(TrainOptions):
     targets: str = option("all", "linear layers that get an adapter: all, or names as qkv,out,gate_up,up,down")
     layers: int = option(0, "last layers that learn (0: all; for --method freeze: 2)")
     tokens: int = option(16, "virtual tokens of --method prompt and prefix")
-    rows: int = option(-1, "new vocabulary rows for the data's language (0: none; -1: those the base has to spare)")
+    rows: int = option(
+        -1, "new vocabulary rows for the data's language (0: none; -1: spare ones, if the data are many)"
+    )
     replay: float = option(
         -1.0, "English examples mixed in, as a share of the data, against forgetting (-1: what suits)"
     )

@@ -26,6 +26,9 @@ KINDS = {"chat": "chat", "text": "document", "dpo": "preference"}
 ENGLISH, PREFERENCES = "alpaca_en_demo", "dpo_zh_demo"
 RESERVED = 10
 """Spare rows that stay free, for a pad token and marks of turns."""
+CHARACTERS_PER_ROW = 2000
+"""Text that a new row needs. With a fifth of it, 600 new rows left SmolLM2 at 4.7 bits a character where the old
+vocabulary came to 3.5 in the same time: a character's bytes are guessed one by one, a new token all at once."""
 EPOCHS = 2
 RATES = {"full": 5e-5, "freeze": 1e-4, "lora": 1e-3, "dora": 1e-3, "qlora": 1e-3, "ia3": 1e-2, "bottleneck": 1e-3}
 """Peak learning rates by method; for prompts and prefixes 3e-2."""
@@ -37,7 +40,7 @@ def prepare(cls: Any, options: FinetuneOptions, *, data: str, checkpoint: str | 
         data = PREFERENCES
     chatter = _start(cls, options, checkpoint)
     collection = collect(data, kind=KINDS[options.objective])  # pyright: ignore[reportArgumentType]
-    options = _decide(options, chatter, data == cls.card.data)
+    options = _decide(options, chatter, collection)
     chosen = [*collection.notices]
     if options.rows and chatter.method is None:
         chosen.append(_extend(chatter, collection, options))
@@ -93,7 +96,7 @@ def _method(options: FinetuneOptions) -> Method:
     )
 
 
-def _decide(options: FinetuneOptions, chatter: Chatter, default_data: bool) -> FinetuneOptions:
+def _decide(options: FinetuneOptions, chatter: Chatter, collection: Collection) -> FinetuneOptions:
     """Fill in what was left at "what suits"."""
     device = runtime.pick_device()
     half = runtime.has_bf16(device)
@@ -106,7 +109,7 @@ def _decide(options: FinetuneOptions, chatter: Chatter, default_data: bool) -> F
     rows = options.rows
     if rows < 0:
         learns = options.method in ("full", "lora", "dora", "qlora") and options.objective != "dpo"
-        rows = _spare(chatter) if learns and default_data and chatter.method is None else 0
+        rows = _rows_that_suit(chatter, collection) if learns and chatter.method is None else 0
     if rows and (not kept or chatter.method is not None):
         raise UserError(f"--rows goes with a new fine-tuning by lora, dora, ia3 or full, not {options.method} here.")
     rate = RATES.get(options.method, 3e-2)
@@ -142,6 +145,16 @@ def _extend(chatter: Chatter, collection: Collection, options: FinetuneOptions) 
     after = tokens_per_character(chatter.tokenizer, texts)
     kind = f"{extension.added} of their rows added" if extension.added else "all in rows that the base had to spare"
     return f"{len(extension.pieces)} new tokens, {kind}: {before:.2f} tokens a character become {after:.2f}"
+
+
+def _rows_that_suit(chatter: Chatter, collection: Collection) -> int:
+    """As many of the spare rows as the text outside ASCII can teach; a few are not worth it."""
+    spare = _spare(chatter)
+    if not spare:
+        return 0
+    foreign = sum(not letter.isascii() for item in collection.train for text in _texts(item) for letter in text)
+    rows = min(spare, foreign // CHARACTERS_PER_ROW)
+    return rows if rows >= 100 else 0
 
 
 def _spare(chatter: Chatter) -> int:
