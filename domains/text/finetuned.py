@@ -75,7 +75,7 @@ def locate_base(card: Card, name: str) -> Located:
         path, source, notices = first_available(list(known))
         used = known[str(source)]
         if used != DEFAULT_BASES[0]:
-            notices = (f"{DEFAULT_BASES[0]} cannot be had here; {used} is used instead. ({notices[0]})",)
+            notices = (f"{DEFAULT_BASES[0]} cannot be had, for the hub cannot be reached: {used} is used instead.",)
         return Located(path=path, source=str(source), notices=tuple(notices))
     if name not in card.checkpoints and "://" not in name and name.count("/") == 1 and not Path(name).exists():
         name = f"hf://{name}"

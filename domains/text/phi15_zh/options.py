@@ -22,7 +22,7 @@ class RunOptions(CoreRunOptions):
     top_k: int = option(0, "draw from the k likeliest tokens (0: all)")
     top_p: float = option(1.0, "draw from the likeliest tokens that hold this share of the probability")
     min_p: float = option(0.0, "draw from tokens at least this share as likely as the likeliest")
-    repetition_penalty: float = option(1.15, "makes tokens that were said less likely (1: does not)")
+    repetition_penalty: float = option(1.05, "makes tokens that were said less likely (1: does not)")
     beams: int = option(1, "beams of a beam search (1: none)")
     lookup: int = option(0, "tokens drafted from earlier text and checked in one pass; greedy text stays the same")
     stop: str = option("", "text that ends a reply; several are separated by |")
