@@ -132,6 +132,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
         if (before := task.before(options)) is not None:
             before.network.to(runtime.pick_device(request.device)).eval()
             base = _assess(request, before, test, "what it started from")
+            scored["before"] = base[1].metrics
             checkpoint.write(
                 trained.folder / "report", lambda place: scored.update(compared=best.compare(base, after, place))
             )
@@ -141,7 +142,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
         "finetune",
         task,
         next(task.network.parameters()).device,
-        data={key: value for key, value in scored.items() if key not in ("metrics", "compared")} or None,
+        data={key: value for key, value in scored.items() if key not in ("metrics", "before", "compared")} or None,
         metrics=scored.get("metrics") or trained.metrics,
         artifacts=[trained.best, *files],
         extra={
@@ -171,11 +172,14 @@ def _training_table(trained: Any, scored: Mapping[str, Any]) -> Any:
     )
     shown.add_column("")
     shown.add_column("validation", justify="right")
+    columns: list[Mapping[str, Any]] = [{"loss": trained.loss, **trained.metrics}]
     if scored:
         shown.add_column(f"held-out ({scored['n']:,})", justify="right")
-    for name, value in {"loss": trained.loss, **trained.metrics}.items():
-        cells = [name.replace("_", " "), "" if value is None else f"{value:.4f}"]
-        shown.add_row(
-            *cells, *([f"{scored['metrics'][name]:.4f}" if name in scored["metrics"] else ""] if scored else [])
-        )
+        columns.append(scored["metrics"])
+    if "before" in scored:
+        shown.add_column("held-out, before", justify="right")
+        columns.append(scored["before"])
+    for name in dict.fromkeys(name for column in columns for name in column):
+        values = [column.get(name) for column in columns]
+        shown.add_row(name.replace("_", " "), *("" if value is None else f"{value:.4f}" for value in values))
     return shown
