@@ -175,15 +175,11 @@ def _on_base(
     if replace(found.config, vocabulary=config.vocabulary) != config:
         raise UserError(f"{located.source} does not fit {base.source}: they differ in shape.")
     tensors = {
-        name: with_rows(value, found.config.vocabulary, config.vocabulary) for name, value in _own(found.tensors)
+        name: with_rows(value, found.config.vocabulary, config.vocabulary) for name, value in found.tensors.items()
     }
     if found.config.tied:
         tensors["head.projection.weight"] = tensors["tokens.weight"]
     return _network(config, tensors, base.source), found.tokenizer, found.notices
-
-
-def _own(tensors: Mapping[str, Tensor]) -> list[tuple[str, Tensor]]:
-    return list(tensors.items())
 
 
 def with_rows(value: Tensor, before: int, after: int) -> Tensor:

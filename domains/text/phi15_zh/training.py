@@ -16,7 +16,7 @@ from .. import finetuned, tokens
 from ..chat import Encoded
 from ..conversation import Conversation, Preference
 from ..data import Collection, collect
-from ..extend import extend, extend_network, tokens_per_character
+from ..extend import extend, extend_network
 from ..finetuned import Base, Chatter
 from ..packing import Packed, collate
 from .learning import Lazy, Learner, Pair, Row
@@ -135,14 +135,13 @@ def _extend(chatter: Chatter, collection: Collection, options: FinetuneOptions) 
     """New tokens for the data's language, learnt from its training part alone."""
     texts = [text for item in collection.train for text in _texts(item)]
     rows, used, spare = chatter.network.vocabulary, len(chatter.tokenizer), _spare(chatter)
-    before = tokens_per_character(chatter.tokenizer, texts)
     extension = extend(
         chatter.tokenizer, texts, merges=options.rows, reserve=RESERVED if spare else 0, vocabulary_rows=rows
     )
     extend_network(chatter.network, extension)
     chatter.tokenizer, chatter.first_row = extension.tokenizer, used
     chatter.config = replace(chatter.config, vocabulary=chatter.network.vocabulary)
-    after = tokens_per_character(chatter.tokenizer, texts)
+    before, after = (count / extension.characters for count in (extension.tokens_before, extension.tokens_after))
     kind = f"{extension.added} of their rows added" if extension.added else "all in rows that the base had to spare"
     return f"{len(extension.pieces)} new tokens, {kind}: {before:.2f} tokens a character become {after:.2f}"
 
