@@ -98,6 +98,16 @@ class FamilyConfig(ABC):
     def to_gguf(self) -> dict[str, int | float | str]:
         """Metadata by keys without the name of the architecture."""
 
+    def gguf_sizes(self) -> dict[str, int | float | str]:
+        """The part of `to_gguf` that all families share."""
+        return {
+            "context_length": self.length,
+            "embedding_length": self.dim,
+            "block_count": self.depth,
+            "feed_forward_length": self.hidden,
+            "attention.head_count": self.heads,
+        }
+
     @abstractmethod
     def network(self) -> LanguageModel:
         """The network with fresh weights (or none at all inside `core.weights.without_weights`)."""

@@ -109,11 +109,7 @@ class GatedConfig(FamilyConfig):
 
     def to_gguf(self) -> dict[str, int | float | str]:
         return {
-            "context_length": self.length,
-            "embedding_length": self.dim,
-            "block_count": self.depth,
-            "feed_forward_length": self.hidden,
-            "attention.head_count": self.heads,
+            **self.gguf_sizes(),
             "attention.head_count_kv": self.kv_heads,
             "attention.key_length": self.head_dim,
             "attention.value_length": self.head_dim,

@@ -84,11 +84,7 @@ class GPT2Config(FamilyConfig):
 
     def to_gguf(self) -> dict[str, int | float | str]:
         return {
-            "context_length": self.length,
-            "embedding_length": self.dim,
-            "block_count": self.depth,
-            "feed_forward_length": self.hidden,
-            "attention.head_count": self.heads,
+            **self.gguf_sizes(),
             "attention.layer_norm_epsilon": self.eps,
         }
 

@@ -97,11 +97,7 @@ class PhiConfig(FamilyConfig):
 
     def to_gguf(self) -> dict[str, int | float | str]:
         return {
-            "context_length": self.length,
-            "embedding_length": self.dim,
-            "block_count": self.depth,
-            "feed_forward_length": self.hidden,
-            "attention.head_count": self.heads,
+            **self.gguf_sizes(),
             "attention.head_count_kv": self.kv_heads,
             "attention.layer_norm_epsilon": self.eps,
             **self.rope.to_gguf(self.head_dim),
