@@ -6,7 +6,7 @@ apply: the functions for all of them.
 
 from .apply import adapter_tensors, apply, load_adapter, merge, merged, without_adapters
 from .method import KINDS, Method
-from .rows import head_parts, language_loss, learn_rows, load_rows, merge_rows, row_tensors
+from .rows import head_parts, head_places, language_loss, learn_rows, load_rows, merge_rows, row_tensors
 
 __all__ = [
     "KINDS",
@@ -14,6 +14,7 @@ __all__ = [
     "adapter_tensors",
     "apply",
     "head_parts",
+    "head_places",
     "language_loss",
     "learn_rows",
     "load_adapter",

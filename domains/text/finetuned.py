@@ -1,8 +1,8 @@
 """A language model that was fine-tuned here, and whatever else a person may name as a checkpoint.
 
-    best/  config.json          what it was made from (base, its hash), how (method), its new vocabulary rows
+    best/  config.json          what it was made from (base, its hash), how (method), whether its vocabulary is new
            adapter.safetensors  what was learnt beside the base; or model.safetensors: all weights
-           rows.safetensors     new rows of the vocabulary, if there are any
+           rows.safetensors     rows of the vocabulary that were learnt or are new, if there are any
            tokenizer.json …     the tokenizer, where it is not simply the base's
 
 Beside these a checkpoint may be a Hugging Face folder, a GGUF file, or an adapter that peft wrote.
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ...core import checkpoint as checkpoints
 from ...core import pretrained as core_pretrained
-from ...core.adapters import Method, adapter_tensors, load_adapter, load_rows, merged, row_tensors
+from ...core.adapters import Method, adapter_tensors, learn_rows, load_adapter, load_rows, merged, row_tensors
 from ...core.errors import UserError
 from ...core.language import LanguageModel
 from ...core.pretrained import Located, read_config
@@ -37,10 +37,12 @@ DEFAULT_BASES = ("phi-1.5", "smollm2-135m")
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What a model was made from: a source that can be fetched again, and the sha256 of its weights."""
+    """What a model was made from: a source that can be fetched again, the sha256 of its weights, and the rows of its
+    vocabulary."""
 
     source: str
     sha256: str
+    vocabulary: int
 
 
 @dataclass(kw_only=True)
@@ -48,7 +50,8 @@ class Chatter:
     """A network with its tokenizer and its history.
 
     method: the adapter that `network` holds, None where it holds none (merged, or all weights its own). base: what an
-    adapter was learnt on. first_row: id of the first new row of the vocabulary. source, sha256: of this checkpoint.
+    adapter was learnt on. extended: whether the tokenizer has more tokens than the base's. source, sha256: of this
+    checkpoint.
     """
 
     network: LanguageModel
@@ -58,7 +61,7 @@ class Chatter:
     sha256: str
     base: Base | None = None
     method: Method | None = None
-    first_row: int | None = None
+    extended: bool = False
     notices: tuple[str, ...] = ()
     started: str = ""
     """What a training began with, as a person would name it."""
@@ -109,6 +112,11 @@ def load_base(located: Located) -> Chatter:
     )
 
 
+def base_of(chatter: Chatter) -> Base:
+    """A pretrained model as what another is made from."""
+    return Base(source=chatter.source, sha256=chatter.sha256, vocabulary=chatter.config.vocabulary)
+
+
 def _network(config: FamilyConfig, tensors: Mapping[str, Tensor], source: str) -> LanguageModel:
     with without_weights():
         network = config.network()
@@ -125,7 +133,7 @@ def _load_ours(card: Card, located: Located, *, merge: bool) -> Chatter:
         config = families.build(saved["family"], saved["config"])
         base = Base(**saved["base"]) if saved["base"] else None
         method = Method.from_dict(saved["method"])
-        first_row = saved["first_row"]
+        extended = bool(saved["extended"])
     except (KeyError, TypeError) as error:
         raise UserError(f"The config of {located.source} is incomplete: {error}.") from None
     digest = core_pretrained.weights_sha256(located.path)
@@ -138,16 +146,19 @@ def _load_ours(card: Card, located: Located, *, merge: bool) -> Chatter:
         return Chatter(network=network, tokenizer=tokenizer, **common, method=kept, notices=located.notices)
     assert base is not None
     network, tokenizer, notices = _on_base(card, base, config, located)
-    if first_row is not None:
-        load_rows(network, checkpoints.load_tensors(located.path / ROWS), first_row)
+    rows = checkpoints.load_tensors(located.path / ROWS) if (located.path / ROWS).is_file() else {}
+    if rows:
+        load_rows(network, rows)
     adapter = checkpoints.load_tensors(located.path / ADAPTER)
     load_adapter(network, method, adapter, source=located.source)
+    if rows and not merge:
+        learn_rows(network, rows["ids"])
     return Chatter(
         network=_folded(network, method) if merge else network,
-        tokenizer=tokenizer if first_row is None else Tokenizer.from_folder(located.path),
+        tokenizer=Tokenizer.from_folder(located.path) if extended else tokenizer,
         **common,
         method=None if merge and method.kind not in UNMERGEABLE else method,
-        first_row=first_row,
+        extended=extended,
         notices=(*located.notices, *notices),
     )
 
@@ -191,21 +202,26 @@ def with_rows(value: Tensor, before: int, after: int) -> Tensor:
 
 def _load_peft(card: Card, located: Located, *, merge: bool) -> Chatter:
     """An adapter that peft wrote, on the base that it names."""
-    from . import peft_folder
+    from . import peft_folder, peft_rows
 
     name = str(core_pretrained.read_json(located.path / PEFT).get("base_model_name_or_path") or "")
     if not name:
         raise UserError(f"{located.path / PEFT} does not name the base of the adapter.")
     chatter = load_base(locate_base(card, name))
-    method, tensors = peft_folder.read_peft(
+    method, tensors, tables = peft_folder.read_peft(
         located.path, chatter.config, base_name=chatter.source, base_sha256=chatter.sha256
     )
+    rows = peft_rows.as_rows(tables, chatter.network)
+    if rows:
+        load_rows(chatter.network, rows)
     load_adapter(chatter.network, method, tensors, source=located.source)
+    if rows and not merge:
+        learn_rows(chatter.network, rows["ids"])
     if merge:
         chatter.network = _folded(chatter.network, method)
     return replace(
         chatter,
-        base=Base(source=chatter.source, sha256=chatter.sha256),
+        base=base_of(chatter),
         method=None if merge and method.kind not in UNMERGEABLE else method,
         source=located.source,
         sha256=core_pretrained.weights_sha256(located.path),
@@ -221,7 +237,7 @@ def save(folder: Path, card: Card, chatter: Chatter) -> None:
     config: dict[str, Any] = {
         "base": asdict(chatter.base) if chatter.base else None,
         "method": method.to_dict(),
-        "first_row": chatter.first_row,
+        "extended": chatter.extended,
         "family": chatter.config.family,
         "config": chatter.config.fields(),
     }
@@ -230,12 +246,13 @@ def save(folder: Path, card: Card, chatter: Chatter) -> None:
         chatter.tokenizer.save(folder)
     else:
         checkpoints.save_tensors(folder / ADAPTER, _half(adapter_tensors(chatter.network)))
-        if chatter.first_row is not None:
-            checkpoints.save_tensors(folder / ROWS, _half(row_tensors(chatter.network)))
+        if rows := row_tensors(chatter.network):
+            checkpoints.save_tensors(folder / ROWS, _half(rows))
+        if chatter.extended:
             chatter.tokenizer.save(folder)
     core_pretrained.save_config(folder, card, config)
 
 
 def _half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """In half precision, which is finer than what a training leaves uncertain."""
-    return {name: tensor.half() for name, tensor in tensors.items()}
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}

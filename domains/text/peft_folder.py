@@ -24,10 +24,12 @@ from torch import Tensor, nn
 from ...core import checkpoint
 from ...core.adapters import Method, adapter_tensors, row_tensors
 from ...core.errors import UserError
+from ...core.language import LanguageModel
 from ...core.pretrained import read_json
 from .families import FamilyConfig
 from .peft_places import Place, places
 from .peft_reader import CONFIG, PREFIX, WEIGHTS, Reader
+from .peft_rows import read_rows, write_rows
 
 KINDS = {"lora": "LORA", "dora": "LORA", "qlora": "LORA", "ia3": "IA3", "prompt": "PROMPT_TUNING"} | {
     "prefix": "PREFIX_TUNING"
@@ -38,9 +40,8 @@ KINDS = {"lora": "LORA", "dora": "LORA", "qlora": "LORA", "ia3": "IA3", "prompt"
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "bias": ("none",),
     "lora_bias": (False,),
-    "modules_to_save": ((), []),
+    "modules_to_save": ((), [], ["lm_head"]),
     "layer_replication": ([],),
-    "trainable_token_indices": ([], {}),
     "target_parameters": ([],),
     "alora_invocation_tokens": ([],),
     "use_qalora": (False,),
@@ -65,7 +66,8 @@ def write_peft(
 ) -> None:
     """Write the adapters of `network` into `folder`, for `peft.PeftModel.from_pretrained` over the model `base_name`.
 
-    Raises UserError for a method that peft does not know, and for new vocabulary rows, which it would lose.
+    Rows of the vocabulary that learnt beside LoRA go along; they must be rows that the base has. Raises UserError for
+    a method that peft does not know, or that it knows without such rows.
     """
     folder = Path(folder)
     if method.kind not in KINDS:
@@ -73,14 +75,20 @@ def write_peft(
             f"peft has no counterpart of the method {method.kind!r}.",
             "Export the merged model, or keep our checkpoint.",
         )
-    if row_tensors(network):
+    rows = row_tensors(network)
+    if rows and not method.low_rank:
         raise UserError(
-            "A PEFT folder has no place for new vocabulary rows, and the adapter needs them.",
+            f"peft keeps rows of the vocabulary beside LoRA alone, not beside {method.kind}, and this adapter has "
+            f"{len(rows['ids'])}.",
             "Export the merged model.",
         )
     ours = adapter_tensors(network)
     write = _write_vectors if method.kind in ("prompt", "prefix") else _write_linear
     theirs, settings = write(ours, config, method)
+    if rows:
+        assert isinstance(network, LanguageModel)
+        for_tables, further = write_rows(rows, network, config, PREFIX)
+        theirs, settings = theirs | for_tables, settings | further
     folder.mkdir(parents=True, exist_ok=True)
     whole = {name: value.contiguous().clone() for name, value in theirs.items()}
     checkpoint.save_tensors(folder / WEIGHTS, whole, {"format": "pt", "base": base_name, "base_sha256": base_sha256})
@@ -174,8 +182,9 @@ def _write_vectors(
 
 def read_peft(
     folder: str | Path, config: FamilyConfig, *, base_name: str = "", base_sha256: str = ""
-) -> tuple[Method, dict[str, Tensor]]:
-    """The method and tensors of a PEFT folder, for `load_adapter` on a network of `config`.
+) -> tuple[Method, dict[str, Tensor], dict[str, Tensor]]:
+    """The method and tensors of a PEFT folder, for `load_adapter` on a network of `config`, and the tables of the
+    vocabulary that it changes, for `peft_rows.as_rows`.
 
     Only safetensors are read. base_name, base_sha256: of the model it is to be put on, compared with what the folder
     says. Raises UserError for a file that is missing, a method or setting that we do not know (it is named), and an
@@ -189,13 +198,14 @@ def read_peft(
     _require_known(told, folder)
     theirs = checkpoint.load_tensors(folder / WEIGHTS)
     _require_base(folder, told, base_name, base_sha256)
+    tables = read_rows(folder, told, theirs, config, PREFIX)
     reader = Reader(folder, config, told, theirs)
     kind = told.get("peft_type")
     if kind == "LORA":
-        return reader.low_rank()
+        return *reader.low_rank(), tables
     if kind == "IA3":
-        return reader.factors()
-    return reader.vectors(prefix=kind == "PREFIX_TUNING")
+        return *reader.factors(), tables
+    return *reader.vectors(prefix=kind == "PREFIX_TUNING"), tables
 
 
 def _require_known(told: Mapping[str, Any], folder: Path) -> None:

@@ -163,8 +163,23 @@ def test_export_of_an_adapter_for_peft(here: Path) -> None:
         torch.testing.assert_close(back(ids), ours(ids), rtol=0, atol=1e-5)
 
 
-def test_adapter_with_new_rows_is_exported_merged(here: Path) -> None:
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # in peft
+def test_adapter_with_tokens_in_spare_rows_is_exported_for_peft(here: Path) -> None:
     tiny.train(here / "run", rows=20)
+    tsuite("export", tiny.NAME, "--checkpoint", "run", "--format", "peft", "--output", "peft")
+    plain: Any = transformers.AutoModelForCausalLM.from_pretrained(tiny.base())
+    theirs = peft.PeftModel.from_pretrained(plain, str(here / "peft")).eval()
+    words: Any = transformers.AutoTokenizer.from_pretrained(here / "peft")
+    ours = finetuned.load(tiny.card(), "run")
+    ids = ours.tokenizer.encode("天空是什么颜色？")
+    assert words("天空是什么颜色？", add_special_tokens=False)["input_ids"] == ids
+    with torch.no_grad():
+        found = theirs(torch.tensor([ids])).logits
+        torch.testing.assert_close(ours.network(torch.tensor([ids])), found, rtol=0, atol=1e-5)
+
+
+def test_adapter_with_more_rows_than_its_base_is_exported_merged(here: Path) -> None:
+    tiny.train(here / "run", rows=60)
     said = tsuite("export", tiny.NAME, "--checkpoint", "run", "--format", "peft", code=2)
     assert "Try --format hf" in said.err
     tsuite("export", tiny.NAME, "--checkpoint", "run", "--output", "hf", "--precision", "float32")

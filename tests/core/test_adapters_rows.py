@@ -1,4 +1,4 @@
-"""New vocabulary rows learn, old ones stay; a prompt or prefix stands in front of every text."""
+"""Some rows of the vocabulary learn, the others stay; a prompt or prefix stands in front of every text."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from tsuite.core.adapters import (
     row_tensors,
 )
 from tsuite.core.errors import UserError
+from tsuite.core.losses import IGNORED
 from tsuite.core.masks import key_mask
 
 from .test_adapters import VOCABULARY, learn, method, model, tokens
 
-START = 30
+TAIL, SCATTERED = torch.arange(30, VOCABULARY), torch.tensor([0, 3, 4, 17, 29, 39])
 
 TIED = pytest.mark.parametrize("tied", [True, False])
+CHOSEN = pytest.mark.parametrize("ids", [TAIL, SCATTERED], ids=["tail", "scattered"])
 
 
 def logits_loss(network, targets):
@@ -32,12 +34,13 @@ def logits_loss(network, targets):
 
 
 @TIED
-def test_loss_and_gradients_equal_the_whole_tables(tied):
+@CHOSEN
+def test_loss_and_gradients_equal_the_whole_tables(tied, ids):
     network = model(tied=tied)
     whole = copy.deepcopy(network)
     targets = torch.arange(14) % VOCABULARY + 20
     network.requires_grad_(False)
-    learn_rows(network, START)
+    learn_rows(network, ids.flip(0))
     torch.testing.assert_close(network(tokens()), whole(tokens()))
     targets = targets % VOCABULARY
     loss = language_loss(network, network.hidden(tokens()).flatten(0, 1), targets, chunk=5)
@@ -45,33 +48,45 @@ def test_loss_and_gradients_equal_the_whole_tables(tied):
     loss.backward()
     logits_loss(whole, targets).backward()
     new = [value for value in network.parameters() if value.requires_grad]
-    assert sum(value.numel() for value in new) == 10 * 16 * (1 if tied else 2) + (0 if tied else 10)
+    count = len(ids)
+    assert sum(value.numel() for value in new) == count * 16 * (1 if tied else 2) + (0 if tied else count)
     assert whole.tokens.weight.grad is not None
-    torch.testing.assert_close(network.tokens.rows.new.grad, whole.tokens.weight.grad[START:])
+    torch.testing.assert_close(network.tokens.rows.new.grad, whole.tokens.weight.grad[ids])
     if not tied:
         projection = whole.head.projection
         assert projection.weight.grad is not None
         assert projection.bias.grad is not None
-        torch.testing.assert_close(network.head.projection.rows.new.grad, projection.weight.grad[START:])
-        torch.testing.assert_close(network.head.projection.biases.new.grad, projection.bias.grad[START:])
+        torch.testing.assert_close(network.head.projection.rows.new.grad, projection.weight.grad[ids])
+        torch.testing.assert_close(network.head.projection.biases.new.grad, projection.bias.grad[ids])
+
+
+def test_ignored_targets_cost_nothing():
+    network, targets = model(), torch.tensor([3, IGNORED, 17, IGNORED] * 3 + [5, 6])
+    whole = copy.deepcopy(network)
+    learn_rows(network, SCATTERED)
+    loss = language_loss(network, network.hidden(tokens()).flatten(0, 1), targets)
+    torch.testing.assert_close(loss, logits_loss(whole, targets))
 
 
 @TIED
-def test_old_rows_stay(tied):
+@CHOSEN
+def test_other_rows_stay(tied, ids):
     network = apply(model(tied=tied), Method(rank=2))
-    learn_rows(network, START)
-    old = network.tokens.weight[:START].clone()
+    learn_rows(network, ids)
+    others = [id for id in range(VOCABULARY) if id not in ids]
+    old = network.tokens.weight[others].clone()
     learn(network)
     expected, rows = network(tokens()), row_tensors(network)
     plain = merged(network)
     assert plain.tied == tied
     assert type(plain.tokens) is type(model().tokens)
-    assert torch.equal(plain.tokens.weight[:START], old)
-    assert not torch.equal(plain.tokens.weight[START:], model(tied=tied).tokens.weight[START:])
+    assert torch.equal(plain.tokens.weight[others], old)
+    assert not torch.equal(plain.tokens.weight[ids], model(tied=tied).tokens.weight[ids])
     torch.testing.assert_close(plain(tokens()), expected, atol=1e-5, rtol=1e-5)
-    assert set(rows) == ({"tokens"} if tied else {"tokens", "head", "head.bias"})
+    assert set(rows) == ({"ids", "tokens"} if tied else {"ids", "tokens", "head", "head.bias"})
+    assert torch.equal(rows["ids"], ids)
     fresh = model(tied=tied)
-    load_rows(fresh, rows, START)
+    load_rows(fresh, rows)
     assert torch.equal(fresh.tokens.weight, plain.tokens.weight)
     assert torch.equal(fresh.head.projection.weight, plain.head.projection.weight)
 
@@ -81,24 +96,28 @@ def test_rows_alone_are_merged():
     assert not merge_rows(network)
     assert row_tensors(network) == {}
     keys = set(network.state_dict())
-    learn_rows(network, START)
+    learn_rows(network, TAIL)
     assert merge_rows(network)
     assert set(network.state_dict()) == keys
 
 
 def test_mistakes():
     network = model()
-    for start in (0, VOCABULARY):
-        with pytest.raises(UserError, match="cannot begin"):
-            learn_rows(network, start)
-    learn_rows(network, START)
+    for ids in ([], [-1, 3], [VOCABULARY]):
+        with pytest.raises(UserError, match="no such rows"):
+            learn_rows(network, torch.tensor(ids, dtype=torch.long))
+    with pytest.raises(UserError, match="All 40 rows"):
+        learn_rows(network, torch.arange(VOCABULARY))
+    learn_rows(network, TAIL)
     with pytest.raises(UserError, match="already"):
-        learn_rows(network, START)
+        learn_rows(network, TAIL)
     rows = row_tensors(network)
-    with pytest.raises(UserError, match=r"room for \(9, 16\) from id 31"):
-        load_rows(model(), rows, START + 1)
-    with pytest.raises(UserError, match=r"needs head, head\.bias, tokens"):
-        load_rows(model(tied=False), rows, START)
+    with pytest.raises(UserError, match=r"tokens are \(10, 16\); this model needs \(9, 16\)"):
+        load_rows(model(), {**rows, "ids": rows["ids"][1:]})
+    with pytest.raises(UserError, match="go beyond this model's 40"):
+        load_rows(model(), {**rows, "ids": rows["ids"] + 1})
+    with pytest.raises(UserError, match=r"needs head, head\.bias, ids, tokens"):
+        load_rows(model(tied=False), rows)
 
 
 # -- in front of the text ----------------------------------------------------------------------------------------------

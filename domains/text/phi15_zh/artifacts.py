@@ -56,13 +56,16 @@ def _export_peft(task: Any, folder: Path) -> list[str]:
     chatter = finetuned.load(task.card, task.chatter.source, merge=False)
     if chatter.method is None or chatter.method.kind in ("full", "freeze") or chatter.base is None:
         raise UserError("This checkpoint has no adapter: its weights are all its own.", "Try --format hf.")
-    if chatter.first_row is not None:
+    if chatter.config.vocabulary != chatter.base.vocabulary:
         raise UserError(
-            "The adapter goes with new vocabulary rows, which peft's format does not carry without whole tables.",
+            f"The base has {chatter.base.vocabulary} rows in its vocabulary and the adapter "
+            f"{chatter.config.vocabulary}, and peft has no place for new ones.",
             "Try --format hf, which is the merged model.",
         )
     base = chatter.base
     peft_folder.write_peft(
         folder, chatter.network, chatter.config, chatter.method, base.source, base_sha256=base.sha256
     )
+    if chatter.extended:
+        chatter.tokenizer.save(folder)
     return []

@@ -12,7 +12,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-from ....core.adapters import head_parts, language_loss
+from ....core.adapters import head_parts, head_places, language_loss
 from ....core.language import LanguageModel
 from ....core.losses import dpo_loss, sequence_log_probabilities
 from ....core.task import Batch, Example
@@ -122,7 +122,8 @@ class Learner(nn.Module):
 
     def replies(self, batch: TokenBatch) -> Tensor:
         """The log-probability of each row's learnt tokens, [B]."""
-        return sequence_log_probabilities(self._hidden(batch), *head_parts(self.model), batch.targets)
+        targets = head_places(self.model, batch.targets)
+        return sequence_log_probabilities(self._hidden(batch), *head_parts(self.model), targets)
 
     def _hidden(self, batch: TokenBatch) -> Tensor:
         return self.model.hidden(batch.tokens, mask=batch.mask, positions=batch.positions)

@@ -67,6 +67,11 @@ class FinetuneOptions(TrainOptions):
     rows: int = option(
         -1, "new vocabulary rows for the data's language (0: none; -1: spare ones, if the data are many)"
     )
+    vocabulary: str = option(
+        "auto",
+        "rows that learn beside an adapter: new ones, or also those of the data's tokens outside ASCII",
+        choices=("auto", "new", "data"),
+    )
     replay: float = option(
         -1.0, "English examples mixed in, as a share of the data, against forgetting (-1: what suits)"
     )

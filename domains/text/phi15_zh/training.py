@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ....core import runtime
 from ....core.adapters import Method, apply, learn_rows
@@ -17,7 +18,7 @@ from ..chat import Encoded
 from ..conversation import Conversation, Preference
 from ..data import Collection, collect
 from ..extend import extend, extend_network
-from ..finetuned import Base, Chatter
+from ..finetuned import Chatter
 from ..packing import Packed, collate
 from .learning import Lazy, Learner, Pair, Row
 from .options import FinetuneOptions
@@ -42,14 +43,18 @@ def prepare(cls: Any, options: FinetuneOptions, *, data: str, checkpoint: str | 
     collection = collect(data, kind=KINDS[options.objective])  # pyright: ignore[reportArgumentType]
     options = _decide(options, chatter, collection)
     chosen = [*collection.notices]
+    rows = torch.empty(0, dtype=torch.long)
     if options.rows and chatter.method is None:
-        chosen.append(_extend(chatter, collection, options))
+        told, rows = _extend(chatter, collection, options)
+        chosen.append(told)
     torch.manual_seed(options.seed)  # adapters begin at random
     method = chatter.method or _method(options)
     if chatter.method is None:
         apply(chatter.network, method)
-    if chatter.first_row is not None:
-        learn_rows(chatter.network, chatter.first_row)
+        if options.vocabulary == "data":
+            rows = torch.cat([_foreign(chatter, collection), rows]).unique()
+    if len(rows):
+        learn_rows(chatter.network, rows)
     chatter.method = method
     half = options.precision == "bf16"
     if half and method.kind not in ("full", "freeze"):
@@ -79,7 +84,7 @@ def _start(cls: Any, options: FinetuneOptions, checkpoint: str | None) -> Chatte
         chatter.started = checkpoint
         return chatter
     chatter = finetuned.load_base(finetuned.locate_base(cls.card, options.base))
-    chatter.base = Base(source=chatter.source, sha256=chatter.sha256)
+    chatter.base = finetuned.base_of(chatter)
     chatter.started = chatter.source
     return chatter
 
@@ -126,24 +131,45 @@ def _decide(options: FinetuneOptions, chatter: Chatter, collection: Collection) 
         lr=options.lr or (rate if options.objective != "dpo" else rate / 20),
         precision=precision,
         rows=rows,
+        vocabulary=_vocabulary(options, chatter),
         replay=(0.0 if options.replay < 0 else options.replay),
         length=length,
     )
 
 
-def _extend(chatter: Chatter, collection: Collection, options: FinetuneOptions) -> str:
-    """New tokens for the data's language, learnt from its training part alone."""
+def _vocabulary(options: FinetuneOptions, chatter: Chatter) -> str:
+    """Which rows learn beside a new adapter."""
+    possible = options.method in ("lora", "dora", "qlora", "ia3", "bottleneck") and chatter.method is None
+    if options.vocabulary == "data" and not possible:
+        raise UserError(f"--vocabulary data goes with a new fine-tuning by lora or its kin, not {options.method} here.")
+    if options.vocabulary == "auto":
+        return "data" if possible and options.objective != "dpo" else "new"
+    return options.vocabulary
+
+
+def _extend(chatter: Chatter, collection: Collection, options: FinetuneOptions) -> tuple[str, Tensor]:
+    """New tokens for the data's language, learnt from its training part alone; gives what was done, and their rows."""
     texts = [text for item in collection.train for text in _texts(item)]
     rows, used, spare = chatter.network.vocabulary, len(chatter.tokenizer), _spare(chatter)
     extension = extend(
         chatter.tokenizer, texts, merges=options.rows, reserve=RESERVED if spare else 0, vocabulary_rows=rows
     )
     extend_network(chatter.network, extension)
-    chatter.tokenizer, chatter.first_row = extension.tokenizer, used
+    chatter.tokenizer, chatter.extended = extension.tokenizer, True
     chatter.config = replace(chatter.config, vocabulary=chatter.network.vocabulary)
     before, after = (count / extension.characters for count in (extension.tokens_before, extension.tokens_after))
     kind = f"{extension.added} of their rows added" if extension.added else "all in rows that the base had to spare"
-    return f"{len(extension.pieces)} new tokens, {kind}: {before:.2f} tokens a character become {after:.2f}"
+    told = f"{len(extension.pieces)} new tokens, {kind}: {before:.2f} tokens a character become {after:.2f}"
+    return told, torch.arange(used, chatter.network.vocabulary)
+
+
+def _foreign(chatter: Chatter, collection: Collection) -> Tensor:
+    """The ids of tokens with bytes outside ASCII that occur in the training data.
+
+    The base has hardly learnt them; and English, which has none of them, stays as it is."""
+    tokenizer = chatter.tokenizer
+    used = {id for item in collection.train for text in _texts(item) for id in tokenizer.encode(text)}
+    return torch.tensor([id for id in used if max(tokenizer.piece(id) or b" ") >= 0x80], dtype=torch.long)
 
 
 def _rows_that_suit(chatter: Chatter, collection: Collection) -> int:

@@ -65,7 +65,7 @@ def test_peft_answers_alike(name: str, kind: str, tmp_path: Path) -> None:
     expected = logits(network, token_ids())
     assert_close(found[:, -expected.shape[1] :], expected, rtol=0, atol=1e-5)
 
-    again, tensors = read_peft(tmp_path, config)
+    again, tensors, _ = read_peft(tmp_path, config)
     assert again.kind == kind
     fresh = load_adapter(pair(name)[1], again, tensors)
     assert_close(logits(fresh, token_ids()), expected, rtol=0, atol=1e-6)
@@ -87,7 +87,7 @@ def foreign(theirs: Any, config: peft.PeftConfig, folder: Path) -> Any:
 def assert_read(wrapped: Any, name: str, folder: Path) -> Method:
     """Ours with the adapter that `wrapped` wrote answers as `wrapped` does, merged or not."""
     _, network, config = pair(name)
-    method, tensors = read_peft(folder, config)
+    method, tensors, _ = read_peft(folder, config)
     load_adapter(network, method, tensors)
     expected = logits(wrapped, token_ids())
     found = logits(network, token_ids())
@@ -114,7 +114,7 @@ def test_reading_some_modules_with_patterns(tmp_path: Path) -> None:
     assert assert_read(foreign(original("llama"), settings, tmp_path), "llama", tmp_path).root
     written = tmp_path / "again"
     _, network, config = pair("llama")
-    method, tensors = read_peft(tmp_path, config)
+    method, tensors, _ = read_peft(tmp_path, config)
     load_adapter(network, method, tensors)
     assert len(tensors["decoder.blocks.0.attention.qkv.lora_a"]) == 6
     write_peft(written, network, config, method, "tiny/base")  # ranks of their own go out as patterns
@@ -168,10 +168,10 @@ def test_what_peft_does_not_know(tmp_path: Path) -> None:
     _, network, config = pair("llama")
     with pytest.raises(UserError, match=r"no counterpart .*'bottleneck'"):
         write_peft(tmp_path, network, config, Method(kind="bottleneck"), "base")
-    apply(network, Method())
-    learn_rows(network, 20)
-    with pytest.raises(UserError, match=r"new vocabulary rows.*merged"):
-        write_peft(tmp_path, network, config, Method(), "base")
+    apply(network, Method(kind="ia3"))
+    learn_rows(network, torch.arange(20, network.vocabulary))
+    with pytest.raises(UserError, match=r"not beside ia3.*merged"):
+        write_peft(tmp_path, network, config, Method(kind="ia3"), "base")
     assert not list(tmp_path.iterdir())
 
 
@@ -197,7 +197,8 @@ def test_another_base(folder: Path) -> None:
     [
         ({"peft_type": "LOHA"}, "type 'LOHA'.*LORA"),
         ({"bias": "all"}, "bias to 'all'"),
-        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"modules_to_save": ["lm_head"]}, "incomplete.*lm_head"),
+        ({"modules_to_save": ["score"]}, "modules_to_save"),
         ({"init_lora_weights": "pissa_niter_4"}, "pissa"),
         ({"r": 7}, "rank 7, and its tensors have 2"),
         ({"use_dora": True}, "incomplete"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tsuite.core.adapters import row_tensors
 from tsuite.core.errors import UserError
 from tsuite.core.train.log import read_metrics
 from tsuite.domains.text import finetuned
@@ -58,22 +59,40 @@ def test_frozen_weights_stay_as_they_were(tmp_path: Path, tmp_cache: Path) -> No
     assert not torch.equal(before["decoder.blocks.1.mlp.down.weight"], after["decoder.blocks.1.mlp.down.weight"])
 
 
+def learnt_rows(folder: Path) -> torch.Tensor:
+    return row_tensors(finetuned.load(tiny.card(), str(folder), merge=False).network)["ids"]
+
+
 def test_new_rows_learn_and_old_ones_do_not(tmp_path: Path, tmp_cache: Path) -> None:
     before = finetuned.load(tiny.card(), str(tiny.base())).network.state_dict()["tokens.weight"]
-    tiny.train(tmp_path / "run", rows=20, packing="on")
-    loaded = finetuned.load(tiny.card(), str(tmp_path / "run"))
-    after, first = loaded.network.state_dict()["tokens.weight"], loaded.first_row
-    assert first is not None
-    assert torch.equal(before[:first], after[:first])
-    assert len(loaded.tokenizer) > first
+    tiny.train(tmp_path / "run", rows=20, packing="on", vocabulary="new")
+    loaded, rows = finetuned.load(tiny.card(), str(tmp_path / "run")), learnt_rows(tmp_path / "run")
+    after = loaded.network.state_dict()["tokens.weight"]
+    assert loaded.extended
+    assert torch.equal(before[: rows[0]], after[: rows[0]])
+    assert len(loaded.tokenizer) > rows[0]
     text = "天空是什么颜色？ hello 🦊"
     assert loaded.tokenizer.decode(loaded.tokenizer.encode(text)) == text
+
+
+def test_rows_of_the_language_learn_and_english_ones_do_not(tmp_path: Path, tmp_cache: Path) -> None:
+    start = finetuned.load(tiny.card(), str(tiny.base()))
+    tiny.train(tmp_path / "run", lr=1e-2)
+    loaded = finetuned.load(tiny.card(), str(tmp_path / "run"))
+    before, after = (one.network.state_dict()["tokens.weight"] for one in (start, loaded))
+    assert not loaded.extended
+    rows = learnt_rows(tmp_path / "run")
+    assert set(rows.tolist()) >= set(start.tokenizer.encode("天空"))
+    assert all(max(start.tokenizer.piece(id)) >= 0x80 for id in rows.tolist())
+    changed = (before != after).any(dim=1).nonzero().flatten()
+    assert changed.tolist() == rows.tolist()
 
 
 def test_adapter_goes_on_learning(tmp_path: Path, tmp_cache: Path) -> None:
     tiny.train(tmp_path / "one", rows=20)
     report = tiny.train(tmp_path / "two", checkpoint=tmp_path / "one", rows=-1)
-    assert "first_row" in (tmp_path / "two" / "best" / "config.json").read_text(encoding="utf-8")
+    assert finetuned.load(tiny.card(), str(tmp_path / "two")).extended
+    assert torch.equal(learnt_rows(tmp_path / "one"), learnt_rows(tmp_path / "two"))
     assert report.checkpoint.base == str(tiny.base())
 
 
