@@ -24,7 +24,7 @@ from .cache import Cache
 from .language import LanguageModel
 from .lookup import NgramIndex
 from .prompts import PromptBatch
-from .sampling import Sampling, choose, penalise_repetition
+from .sampling import Sampling, choose, forbid_repeats, penalise_repetition
 
 Processor = Callable[[list[int], list[list[int]], Tensor], Tensor]
 """(rows, the ids of each so far, prompt included, logits [B, V]) -> logits [B, V]: forbids or favours tokens."""
@@ -223,13 +223,15 @@ def _retold(
 
 
 def _process(sampling: Sampling, processors: Sequence[Processor]) -> Processor | None:
-    """The repetition penalty and the caller's processors as one, None where there is nothing to do."""
-    if sampling.repetition_penalty == 1 and not processors:
+    """What repels repetition and the caller's processors as one, None where there is nothing to do."""
+    if not sampling.repels and not processors:
         return None
 
     def process(rows: list[int], ids: list[list[int]], logits: Tensor) -> Tensor:
         if sampling.repetition_penalty != 1:
             logits = penalise_repetition(logits, ids, sampling.repetition_penalty)
+        if sampling.no_repeat_ngram:
+            logits = forbid_repeats(logits, ids, sampling.no_repeat_ngram)
         for processor in processors:
             logits = processor(rows, ids, logits)
         return logits

@@ -1,6 +1,6 @@
 """How the next token is chosen from the model's logits: pure functions, and the settings a person gives.
 
-    logits -> repetition penalty -> temperature -> top-k -> top-p -> min-p -> draw        (temperature 0: the largest)
+    logits -> penalty, loops -> temperature -> top-k -> top-p -> min-p -> draw        (temperature 0: the largest)
 
 Axes: B rows of the batch, V vocabulary.
 
@@ -26,7 +26,8 @@ class Sampling:
     temperature: 0 takes the most likely token; 1 draws from the model's distribution, less sharpens it.
     top_k: draw from the so many most likely (0: all). top_p: from the fewest that hold this share of the probability.
     min_p: from those at least this share as likely as the most likely. repetition_penalty: above 1, tokens that stand
-    in the prompt or the reply become less likely. beams: above 1, beam search. seed: of the draws; None is a new one.
+    in the prompt or the reply become less likely. no_repeat_ngram: so many tokens in a row never come twice (0: they
+    may), which is the way out of a loop. beams: above 1, beam search. seed: of the draws; None is a new one.
     max_new: tokens of a reply at most. lookup: tokens that are drafted from an earlier match in the text and verified
     at once (prompt lookup); used for one greedy reply, and never changes it.
     """
@@ -36,6 +37,7 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
     beams: int = 1
     seed: int | None = None
     max_new: int = 256
@@ -48,6 +50,7 @@ class Sampling:
             ("top_p", 0 < self.top_p <= 1, "lies above 0 and up to 1 (1: all tokens)"),
             ("min_p", 0 <= self.min_p <= 1, "lies between 0 and 1 (0: all tokens)"),
             ("repetition_penalty", self.repetition_penalty > 0, "is above 0 (1: none)"),
+            ("no_repeat_ngram", self.no_repeat_ngram >= 0, "is at least 0 (0: none)"),
             ("beams", self.beams >= 1, "is at least 1 (1: no beam search)"),
             ("max_new", self.max_new >= 1, "is at least 1"),
             ("lookup", self.lookup >= 0, "is at least 0 (0: no drafts)"),
@@ -64,7 +67,12 @@ class Sampling:
     @property
     def greedy(self) -> bool:
         """Whether the most likely token is always taken, with nothing changed and nothing searched."""
-        return self.temperature == 0 and self.repetition_penalty == 1 and self.beams == 1
+        return self.temperature == 0 and self.beams == 1 and not self.repels
+
+    @property
+    def repels(self) -> bool:
+        """Whether what was said before changes what is likely now, beyond what the model makes of it."""
+        return self.repetition_penalty != 1 or self.no_repeat_ngram > 0
 
 
 def penalise_repetition(logits: Tensor, ids: Sequence[Sequence[int]], penalty: float) -> Tensor:
@@ -75,6 +83,18 @@ def penalise_repetition(logits: Tensor, ids: Sequence[Sequence[int]], penalty: f
         value = logits[row, index]
         penalised[row, index] = torch.where(value < 0, value * penalty, value / penalty)
     return penalised
+
+
+def forbid_repeats(logits: Tensor, ids: Sequence[Sequence[int]], size: int) -> Tensor:
+    """Logits [B, V], -inf where a token would end `size` tokens that stand in `ids` (a list for each row) already."""
+    forbidden = logits.clone()
+    for row, seen in enumerate(ids):
+        if size <= len(seen):
+            tail = list(seen[len(seen) - size + 1 :])
+            starts = range(len(seen) - size + 1)
+            ends = [seen[start + size - 1] for start in starts if list(seen[start : start + size - 1]) == tail]
+            forbidden[row, ends] = float("-inf")
+    return forbidden
 
 
 def keep_top_k(logits: Tensor, count: int) -> Tensor:

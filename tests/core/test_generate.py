@@ -102,6 +102,17 @@ def test_the_context_ends_a_reply_and_a_longer_prompt_is_refused(both: tuple) ->
         generate(ours, [[1] * (ours.length + 1)], LONG)
 
 
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_no_repeated_ngram_equals_transformers(both: tuple, size: int) -> None:
+    ours, reference = both
+    prompt = [5, 9, 9, 5, 9]
+    for beams in (1, 3):
+        answer = ids(ours, [prompt], Sampling(max_new=20, no_repeat_ngram=size, beams=beams))
+        assert answer == theirs(
+            reference, [prompt], max_new_tokens=20, no_repeat_ngram_size=size, num_beams=beams, eos_token_id=None
+        )
+
+
 @pytest.mark.parametrize(("prompt", "words"), [([], "empty"), ([1, VOCABULARY], f"the id {VOCABULARY}"), ([-1], "-1")])
 def test_prompts_that_cannot_be_read(both: tuple, prompt: list[int], words: str) -> None:
     with pytest.raises(UserError, match=words):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -156,7 +157,7 @@ class Answering:
 
 def sampling(options: RunOptions) -> Sampling:
     """What decides the next token, as the core takes it."""
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "beams", "lookup", "max_new")
+    names = (field.name for field in dataclasses.fields(Sampling) if field.name != "seed")
     seed = None if options.seed < 0 else options.seed
     return Sampling(**{name: getattr(options, name) for name in names}, seed=seed)
 

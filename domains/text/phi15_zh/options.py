@@ -23,6 +23,7 @@ class RunOptions(CoreRunOptions):
     top_p: float = option(1.0, "draw from the likeliest tokens that hold this share of the probability")
     min_p: float = option(0.0, "draw from tokens at least this share as likely as the likeliest")
     repetition_penalty: float = option(1.05, "makes tokens that were said less likely (1: does not)")
+    no_repeat_ngram: int = option(0, "so many tokens in a row never come twice, against loops (0: they may)")
     beams: int = option(1, "beams of a beam search (1: none)")
     lookup: int = option(0, "tokens drafted from earlier text and checked in one pass; greedy text stays the same")
     stop: str = option("", "text that ends a reply; several are separated by |")
@@ -39,7 +40,8 @@ class RunOptions(CoreRunOptions):
         self.require(0 <= self.min_p <= 1, f"--min-p is a share from 0 to 1, not {self.min_p}.")
         self.require(self.repetition_penalty > 0, f"--repetition-penalty is above 0, not {self.repetition_penalty}.")
         self.require(self.beams > 0, f"--beams must be at least 1, not {self.beams}.")
-        self.require(min(self.top_k, self.lookup) >= 0, "--top-k and --lookup cannot be negative.")
+        counts = (self.top_k, self.lookup, self.no_repeat_ngram)
+        self.require(min(counts) >= 0, "--top-k, --lookup and --no-repeat-ngram cannot be negative.")
         self.require(not (self.beams > 1 and self.temperature), "--beams and --temperature exclude each other.")
 
 
