@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import long_attention
 from .cache import LayerCache
 from .linear import Linear
 from .masks import causal_mask, combine_masks
@@ -52,6 +53,8 @@ def attend(
     if causal and steps > 1 and (mask is not None or bias is not None or steps != key.shape[2]):
         mask, causal = combine_masks(mask, causal_mask(steps, key.shape[2], device=query.device)), False
     causal = causal and steps > 1  # the last query alone sees every key
+    if mask is None and bias is None and not causal and not dropout and long_attention.suits(query, key, value):
+        return long_attention.attend_long(query, key, value, query.shape[3] ** -0.5 if scale is None else scale)
     if heads != groups and steps == 1 and bias is None and (mask is None or mask.ndim < 3 or mask.shape[-3] == 1):
         # One step of decoding: heads that share keys can stand in line as queries, and nothing is copied.
         grouped = query.reshape(query.shape[0], groups, heads // groups, query.shape[3])
@@ -175,10 +178,10 @@ class MultiHeadAttention(nn.Module):
     ) -> Tensor:
         """x [B, T, C] -> [B, T, C].
 
-        context [B, S, context_dim] for cross-attention; mask and bias as in `attend`; positions [T] or [B, T] for the
-        rotation, or the `Turn` made of them (default 0..T-1 after what the cache holds); cache: keys and values of
-        earlier steps are read and new ones appended; keep: only the first `keep` positions ask, all of them answer
-        -> [B, keep, C].
+        context [B, S, context_dim] for cross-attention (not needed where the cache remembers it); mask and bias as in
+        `attend`; positions [T] or [B, T] for the rotation, or the `Turn` made of them (default 0..T-1 after what the
+        cache holds); cache: keys and values of earlier steps are read and new ones appended; keep: only the first
+        `keep` positions ask, all of them answer -> [B, keep, C].
         """
         if causal and keep is not None:
             raise ValueError("the causal mask takes the queries for the last positions, `keep` asks for the first")
@@ -211,10 +214,10 @@ class MultiHeadAttention(nn.Module):
         keep: int | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Query [B, H, T, D], key and value [B, K, S, D], normed, turned and joined with the cache."""
-        if (context is None) != (self.context_dim is None):
-            raise ValueError("cross-attention needs a context, self-attention takes none")
-        if context is not None:
+        if self.context_dim is not None:
             return self._project_cross(x, context, cache)
+        if context is not None:
+            raise ValueError("cross-attention needs a context, self-attention takes none")
         batch, steps, _ = x.shape
         qkv = self.qkv(x).view(batch, steps, self.heads + 2 * self.kv_heads, self.head_dim)
         # query and key stand side by side: where no norm tells them apart they turn as one
@@ -231,17 +234,28 @@ class MultiHeadAttention(nn.Module):
             key, value = cache.append(key, value)
         return (query if keep is None else query[:, :, :keep]), key, value
 
-    def _project_cross(self, x: Tensor, context: Tensor, cache: LayerCache | None) -> tuple[Tensor, Tensor, Tensor]:
+    def remember(self, context: Tensor, cache: LayerCache) -> None:
+        """Put keys and values of the context [B, S, context_dim] into the empty cache; no call then needs it."""
+        cache.append(*self._key_value(context))
+
+    def _project_cross(
+        self, x: Tensor, context: Tensor | None, cache: LayerCache | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         query = self.query(x).unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        query = query if self.query_norm is None else self.query_norm(query)
         if cache is not None and cache.length:  # the context does not change between steps: project it once
-            key, value = cache.read()
-            return self._norm(query, key)[0], key, value
-        both = self.key_value(context).unflatten(-1, (2 * self.kv_heads, self.head_dim)).transpose(1, 2)
-        key, value = both.split(self.kv_heads, dim=1)
-        query, key = self._norm(query, key)
+            return query, *cache.read()
+        if context is None:
+            raise ValueError("cross-attention needs a context, self-attention takes none")
+        key, value = self._key_value(context)
         if cache is not None:
             key, value = cache.append(key, value)
         return query, key, value
+
+    def _key_value(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        both = self.key_value(context).unflatten(-1, (2 * self.kv_heads, self.head_dim)).transpose(1, 2)
+        key, value = both.split(self.kv_heads, dim=1)
+        return key if self.key_norm is None else self.key_norm(key), value
 
     def _norm(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         if self.query_norm is None or self.key_norm is None:

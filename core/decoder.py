@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .attention import MultiHeadAttention
 from .blocks import LayerOptions, View, build_blocks
 from .cache import Cache
 from .encoder import Encoder
@@ -87,6 +88,17 @@ class Decoder(nn.Module):
             else:
                 x = block(x, dataclasses.replace(view, cache=cache.own[index], context_cache=cache.cross[index]))
         return x if self.norm is None else self.norm(x)
+
+    def remember(self, context: Tensor, cache: Cache) -> None:
+        """Project the context [B, U, context_dim] into a new cache, for every layer; calls with it then need none.
+
+        Raises ValueError for a decoder that does not cross-attend.
+        """
+        for block, layer in zip(self.blocks, cache.cross, strict=True):
+            cross = getattr(block, "cross_attention", None)
+            if not isinstance(cross, MultiHeadAttention):
+                raise ValueError("this decoder was made without context_dim: it takes no context")
+            cross.remember(context, layer)
 
     def new_cache(self, capacity: int, *, context_capacity: int = 0) -> Cache:
         """A cache for `capacity` positions in all (and `context_capacity` of the context)."""

@@ -43,28 +43,33 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(x, weight, bias)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
         return _Product.apply(x, weight, bias)
-    return _onednn(x, weight, bias)
+    return onednn(x, weight, bias)
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
-    """Whether this is a float32 product on the CPU, large enough, and run rather than traced or cast."""
+    """Whether this product is large enough, and one for oneDNN."""
+    return weight.numel() >= _SMALL and onednn_suits(x, weight)
+
+
+def onednn_suits(x: Tensor, weight: Tensor) -> bool:
+    """Whether a product is one for `onednn`: in float32 on an x86 CPU, run rather than traced or cast."""
     return (
         _HERE
         and weight.dtype == x.dtype == torch.float32
-        and weight.numel() >= _SMALL
         and x.device.type == weight.device.type == "cpu"
-        and x.numel() > 0
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch._C._is_tracing()
+        and x.numel() > 0
     )
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`product` by oneDNN, where `onednn_suits`; no gradient passes through it."""
     if weight.shape[0] > _TALL and x.numel() <= _FEW * x.shape[-1]:
         biases = [None] * -(-weight.shape[0] // _PIECE) if bias is None else bias.split(_PIECE)
         pieces = zip(weight.split(_PIECE), biases, strict=True)
-        return torch.cat([_onednn(x, part, own) for part, own in pieces], dim=-1)
+        return torch.cat([onednn(x, part, own) for part, own in pieces], dim=-1)
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
@@ -73,7 +78,7 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return _onednn(x, weight, bias)
+        return onednn(x, weight, bias)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:
@@ -86,7 +91,7 @@ class _Product(torch.autograd.Function):
         for_x, for_weight, for_bias = ctx.needs_input_grad
         rows = gradient.reshape(-1, gradient.shape[-1])  # [N, O]
         return (
-            _onednn(gradient, weight.t()) if for_x else None,
-            _onednn(rows.t(), x.reshape(-1, x.shape[-1]).t()) if for_weight else None,
+            onednn(gradient, weight.t()) if for_x else None,
+            onednn(rows.t(), x.reshape(-1, x.shape[-1]).t()) if for_weight else None,
             rows.sum(0) if for_bias else None,
         )

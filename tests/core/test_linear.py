@@ -19,9 +19,9 @@ def count(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     if not module._HERE:
         pytest.skip("no oneDNN for x86 here")
     calls: list[int] = []
-    onednn = module._onednn
+    onednn = module.onednn
     monkeypatch.setattr(module, "_SMALL", 0)
-    monkeypatch.setattr(module, "_onednn", lambda *a: (calls.append(1), onednn(*a))[1])
+    monkeypatch.setattr(module, "onednn", lambda *a: (calls.append(1), onednn(*a))[1])
     return calls
 
 
