@@ -50,8 +50,12 @@ class Row:
 
     def split(self, tensor: Tensor) -> list[Tensor]:
         """Our one tensor as their parts."""
-        count = len(self.parts)
-        pieces = tensor.split(list(self.sizes)) if self.sizes else tensor.chunk(count)
+        if len(self.parts) == 1:  # of any shape, a lone number too
+            pieces = (tensor,)
+        elif self.sizes:
+            pieces = tensor.split(list(self.sizes))
+        else:
+            pieces = tensor.chunk(len(self.parts))
         return [piece.t().contiguous() if self.transpose else piece.contiguous() for piece in pieces]
 
 
@@ -155,13 +159,15 @@ def _complete(network: nn.Module, before: Mapping[str, Tensor]) -> None:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out what fills tensors in place: on the meta device it fills nothing, and still makes torch import its
+    """Leaves out what fills tensors of the meta device in place: it fills nothing, and still makes torch import its
     compiler (a second and 150 MB)."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         if name.endswith("_") and not name.endswith("__") and name != "requires_grad_":
-            return args[0] if args else kwargs["tensor"]
+            filled = args[0] if args else kwargs["tensor"]
+            if filled.is_meta:  # a table on another device gets its values
+                return filled
         return func(*args, **(kwargs or {}))
 
 
