@@ -12,6 +12,7 @@ from .errors import NoSuchMember
 SAFE = {
     ".safetensors", ".gguf", ".json", ".jsonl", ".txt", ".model", ".spm", ".vocab", ".bpe", ".tiktoken", ".jinja",
     ".md", ".yaml", ".yml", ".toml", ".csv", ".tsv", ".parquet", ".smi", ".png", ".jpg", ".jpeg", ".wav", ".flac",
+    ".mp3", ".ogg", ".opus",
 }  # fmt: skip
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npz"}
 WEIGHTS = {".safetensors", ".gguf"}

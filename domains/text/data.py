@@ -17,9 +17,9 @@ import numpy as np
 from ...core import manifest
 from ...core.errors import UserError, near
 from ...core.sources import Progress, sha256_of
+from ...core.sources.derived import derived
 from ...core.task import Split, Splits
 from . import formats, stored
-from .cached import derived
 from .conversation import Conversation, Document
 from .formats import AnyExample, Kind
 from .stored import PARTS, Stored

@@ -21,9 +21,9 @@ import numpy as np
 
 from ...core.errors import UserError
 from ...core.sources import Progress
+from ...core.sources.derived import derived
 from ...core.sources.digest import listener
 from ...core.task import Split
-from .cached import derived
 from .chat import Encoded, EncodedPair, encode_document, encode_preference, encode_within
 from .conversation import Conversation, Preference
 from .formats import AnyExample
