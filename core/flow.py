@@ -58,12 +58,16 @@ def _made(folder: Path) -> Path:
 # -- the middle of every command ------------------------------------------------------------------------------------
 
 
-def prepare(request: Request) -> tuple[Task, torch.device]:
-    """The task with its weights, on its device, threads set, ready to predict."""
+def prepare(
+    request: Request, choose: Callable[[type[Task]], str | None] = lambda task: None
+) -> tuple[Task, torch.device]:
+    """The task with its weights, on its device, threads set, ready to predict; `choose` names the checkpoint where the
+    request does not."""
     runtime.set_threads(request.threads, cache_folder())
     device = runtime.pick_device(request.device)
     with fetching(request.console):
-        task = registry.card(request.name).load_task().load(request.checkpoint, settings=request.settings)
+        kind = registry.card(request.name).load_task()
+        task = kind.load(request.checkpoint or choose(kind), settings=request.settings)
     task.network.to(device).eval()
     for notice in task.origin.notices:
         say(request.console, notice)
@@ -78,7 +82,7 @@ def run(request: Request, inputs: Sequence[Any], options: Any, *, interactive: b
 
     interactive: a model that can talk with a person (a chat) may do so instead.
     """
-    task, device = prepare(request)
+    task, device = prepare(request, lambda kind: kind.default_checkpoint(inputs, options))
     inputs = task.inputs(inputs, options)
     live = task.live(inputs, options) if interactive else None
     if live is not None:
@@ -87,7 +91,7 @@ def run(request: Request, inputs: Sequence[Any], options: Any, *, interactive: b
     if inputs:
         return _predict("run", request, task, device, examples=task.read(inputs, options), options=options)
     with fetching(request.console):
-        split = task.held_out(request.data)
+        split = task.sample(request.data)
     return _predict("run", request, task, device, examples=split.examples, options=options, split=split)
 
 

@@ -150,6 +150,12 @@ class Task(ABC):
         """The task with weights from `checkpoint` (a path, a source, a known name; None: the card's default)."""
 
     @classmethod
+    def default_checkpoint(cls, inputs: Sequence[Any], options: Any) -> str | None:
+        """What `run` loads where nobody names a checkpoint (None: the card's default); the right one may depend on
+        what there is to do."""
+        return None
+
+    @classmethod
     @abstractmethod
     def for_training(
         cls, options: Any, *, data: str | None, checkpoint: str | None, settings: Mapping[str, str]
@@ -170,6 +176,10 @@ class Task(ABC):
     @abstractmethod
     def held_out(self, data: str | None = None) -> Split:
         """The fixed held-out examples of `data` (None: the card's default data), never trained on."""
+
+    def sample(self, data: str | None = None) -> Split:
+        """What `run` shows where it is given nothing; `evaluate` scores the whole held-out part."""
+        return self.held_out(data)
 
     @abstractmethod
     def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Any:
