@@ -1,0 +1,1 @@
+"""Audio: speech recognition, and what its models share: sound files, features, decoding, subtitles and scores."""

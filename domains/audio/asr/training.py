@@ -1,0 +1,211 @@
+"""From data, a network from scratch or a checkpoint, and options to a task that is ready to learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import numpy as np
+import torch
+
+from ....core import adapters, pretrained
+from ....core.errors import UserError
+from ....core.options import build, override, split_settings
+from ....core.task import Prepared, Splits
+from ....core.weights import count_parameters
+from .. import synthesis
+from ..augment import Augmentation
+from ..data import Collection, collect
+from ..files import Recording
+from ..kept import LazyRecordings
+from ..ngram import NGram
+from ..tokenizer import Labels
+from . import checkpoints
+from .config import ConformerConfig
+from .learning import Changes, CTCLearner, fits
+from .model import ConformerCTC
+from .options import FinetuneOptions
+from .recognisers import CTCRecogniser, WhisperRecogniser
+
+SIZES: Mapping[str, Mapping[str, Any]] = {
+    "tiny": {"dim": 96, "depth": 6, "heads": 4},
+    "small": {"dim": 144, "depth": 8, "heads": 4},
+    "base": {"dim": 256, "depth": 12, "heads": 4},
+}
+SCRATCH_SECONDS = 60_000.0
+"""Sound that a network from scratch hears in all where nobody says how many epochs: some 45 times the default data."""
+VOICES = tuple(f"{accent}+{variant}" for accent in ("en-us", "en-gb") for variant in synthesis.VARIANTS)
+STATISTICS = 100
+"""Recordings by which the spectrogram's bands are scaled."""
+
+
+class Recordings(Sequence[Recording]):
+    """Recordings to learn from, real ones first; `lengths` [R] in frames of 10 ms, by which batches are grouped."""
+
+    def __init__(self, real: LazyRecordings, made: Sequence[Recording] = ()) -> None:
+        self.real, self.made = real, made
+        self.lengths = [round(100 * seconds) for seconds in (*real.seconds, *(item.seconds for item in made))]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, index: int) -> Recording: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Recording]: ...
+    def __getitem__(self, index: int | slice) -> Recording | list[Recording]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        return self.real[number] if number < len(self.real) else self.made[number - len(self.real)]
+
+
+def prepare(
+    cls: Any, options: FinetuneOptions, *, data: str, checkpoint: str | None, settings: Mapping[str, Any]
+) -> Prepared:
+    """The task, its recordings, and the options with everything open decided."""
+    collection = collect(data, validation=options.validation)
+    shape, rest = split_settings(settings, ConformerConfig(labels=2), options) if settings else ({}, {})
+    options = override(options, rest)
+    scratch = checkpoint in (None, "none", "scratch")
+    torch.manual_seed(options.seed)  # a network from scratch and adapters begin at random
+    recogniser = _from_scratch(options, collection, shape) if scratch else _pretrained(cls, checkpoint, collection)
+    options = _decide(options, scratch=scratch, seconds=float(collection.train.seconds.sum()))
+    if options.lm_order:
+        recogniser.lm = NGram.build(collection.train.transcripts, order=options.lm_order)
+    task = cls(recogniser, pretrained.Located(path=collection.train.folder, source="scratch"))
+    splits, notices = _splits(collection, recogniser, options)
+    if scratch:
+        _scale(recogniser.network, splits.train.examples)
+    elif options.lora:
+        adapters.apply(recogniser.network, adapters.Method(kind="lora", rank=options.lora))
+    task.changes = _changes(options)
+    task.learner = CTCLearner(
+        recogniser.network,
+        blank=recogniser.labels.blank,
+        masks=options.mask,
+        intermediate=options.intermediate if scratch else 0.0,
+    )
+    chosen = (*collection.notices, *notices, *_in_words(options, splits, recogniser))
+    return Prepared(task=task, splits=splits, options=options, chosen=chosen)
+
+
+# -- what to start from -----------------------------------------------------------------------------------------------
+
+
+def _from_scratch(options: FinetuneOptions, collection: Collection, shape: Mapping[str, str]) -> CTCRecogniser:
+    texts = collection.train.transcripts
+    labels = Labels.bpe(texts, options.bpe) if options.labels == "bpe" else Labels.characters(texts)
+    depth = SIZES[options.size]["depth"]
+    facts = {
+        "labels": len(labels),
+        "kind": options.encoder,
+        "chunk": options.chunk or None,
+        "intermediate": (depth // 2,) if options.intermediate else (),
+    }
+    config = override(build(ConformerConfig, {**SIZES[options.size], **facts}), shape)
+    if config.labels != len(labels):
+        raise UserError(f"The transcripts make {len(labels)} labels; leave --set labels={config.labels} out.")
+    return CTCRecogniser(ConformerCTC(config), labels)
+
+
+def _pretrained(cls: Any, checkpoint: str | None, collection: Collection) -> CTCRecogniser:
+    recogniser = checkpoints.load(cls.card, pretrained.locate(cls.card, checkpoint))
+    if isinstance(recogniser, WhisperRecogniser):
+        raise UserError("Whisper cannot be fine-tuned yet.", "Try a wav2vec 2.0 checkpoint, or no --checkpoint.")
+    for part in (collection.train, collection.validation):
+        for row, text in zip(part.rows, part.transcripts, strict=True):
+            if unknown := recogniser.labels.unknown(text):
+                raise UserError(
+                    f"{row.id}: {text!r} has characters that {checkpoint} cannot write: {' '.join(sorted(unknown))}.",
+                    "Spell it otherwise, or train from scratch (no --checkpoint).",
+                )
+    return recogniser
+
+
+def _decide(options: FinetuneOptions, *, scratch: bool, seconds: float) -> FinetuneOptions:
+    """Fill in what was left at "what suits"."""
+    epochs = max(1, round(SCRATCH_SECONDS / max(seconds, 1.0))) if scratch else 10
+    rate = 1e-3 if scratch else 1e-3 if options.lora else 5e-5
+    return replace(
+        options, epochs=options.epochs or (0 if options.max_steps else min(epochs, 200)), lr=options.lr or rate
+    )
+
+
+def _scale(network: Any, recordings: Sequence[Recording]) -> None:
+    """Give the front end the mean and deviation of each mel band over (a part of) the training recordings."""
+    every = max(1, len(recordings) // STATISTICS)
+    frames = []
+    for item in (
+        recordings[::every] if not isinstance(recordings, Recordings) else recordings[0 : len(recordings) : every]
+    ):
+        wave = torch.from_numpy(item.samples)[None]
+        frames.append(network.front.log_power(wave, torch.tensor([wave.shape[1]])))
+    deviation, mean = torch.std_mean(torch.cat(frames), dim=0)
+    network.front.set_statistics(mean, deviation.clamp_min(1e-2))
+
+
+def _changes(options: FinetuneOptions) -> Changes:
+    half = options.noise
+    sound = Augmentation(
+        speed=(1 - options.speed, 1 + options.speed), noisy=half, reverberant=half / 2, telephone=half / 5
+    )
+    return Changes(sound=sound, joined=options.join)
+
+
+# -- data -------------------------------------------------------------------------------------------------------------
+
+
+def _splits(collection: Collection, recogniser: CTCRecogniser, options: FinetuneOptions) -> tuple[Splits, list[str]]:
+    """The parts, without what is too long or too short for its transcript; said in words."""
+    parts, notices = collection.splits(), []
+    kept = {}
+    for name in ("train", "validation"):
+        found: LazyRecordings = getattr(collection, name)
+        good = [number for number in range(len(found)) if _usable(found, number, recogniser, options)]
+        if len(good) < len(found):
+            left = len(found) - len(good)
+            notices.append(f"{left} of {name} are left out: too long, too short for their words, or of new characters")
+        if not good:
+            raise UserError(f"None of the {len(found)} recordings of {name} can be used.", "See --longest.")
+        kept[name] = found.chosen(good)
+    made = _synthetic(kept["train"].transcripts, options)
+    return Splits(
+        train=replace(parts.train, examples=Recordings(kept["train"], made)),
+        validation=replace(parts.validation, examples=kept["validation"]),
+        test=parts.test,
+    ), notices
+
+
+def _usable(found: LazyRecordings, number: int, recogniser: CTCRecogniser, options: FinetuneOptions) -> bool:
+    if recogniser.labels.unknown(found.transcripts[number]):  # of validation: its characters are no labels
+        return False
+    seconds = float(found.seconds[number])
+    frames = int(seconds * (1 - options.speed) / recogniser.network.seconds_per_frame)
+    return seconds <= options.longest and fits(recogniser.labels.encode(found.transcripts[number]), frames)
+
+
+def _synthetic(texts: list[str], options: FinetuneOptions) -> list[Recording]:
+    """The training sentences, said by espeak-ng."""
+    count = 4 * len(texts) if options.synthetic < 0 else options.synthetic
+    if not count:
+        return []
+    order = np.random.default_rng(options.seed).permutation(np.arange(count) % len(texts))
+    return list(synthesis.synthesise([texts[int(place)] for place in order], VOICES, seed=options.seed))
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _in_words(options: FinetuneOptions, splits: Splits, recogniser: CTCRecogniser) -> list[str]:
+    train: Recordings = splits.train.examples  # pyright: ignore[reportAssignmentType]
+    minutes = sum(train.lengths) / 6000
+    learns, whole = (count_parameters(recogniser.network, trainable=flag) for flag in (True, False))
+    length = f"{options.epochs} epochs" if options.epochs else f"{options.max_steps} steps"
+    made = f" ({len(train.made):,} of them by espeak-ng)" if train.made else ""
+    return [
+        f"{len(train):,} recordings to learn from{made}, {minutes:.0f} minutes; {len(splits.validation.examples):,} to "
+        f"choose by; {len(recogniser.labels)} labels",
+        f"{learns:,} of {whole:,} parameters learn, {length}, learning rate {options.lr:g}",
+    ]

@@ -1,0 +1,136 @@
+"""audio.asr from data to transcripts: training, checkpoints, pieces, streams."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tsuite.core.errors import UserError
+from tsuite.core.train.log import read_metrics
+from tsuite.domains.audio.asr.options import FinetuneOptions, RunOptions
+from tsuite.domains.audio.asr.recognisers import CTCRecogniser
+from tsuite.domains.audio.asr.streaming import Stream
+from tsuite.domains.audio.asr.training import prepare
+from tsuite.domains.audio.files import SAMPLE_RATE
+
+from . import tinyasr
+
+PLAIN = RunOptions(speech="off", lm="none")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TSUITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def test_learns_to_write_what_is_said(tmp_path: Path) -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    recording = task(tinyasr.say("do re ore"), SAMPLE_RATE, speech="off", words=True)
+    assert recording.text == "do re ore"
+    (segment,) = recording.segments
+    assert [word.text for word in segment.words] == ["do", "re", "ore"]
+    starts = [word.start for word in segment.words]
+    assert starts == pytest.approx([0.1, 0.7, 1.3], abs=0.2)  # a label's peak may lag behind its sound
+    rows = [row for row in read_metrics(tinyasr.trained()) if row["split"] == "validation"]
+    assert rows[-1]["metrics"]["cer"] < 0.05
+
+
+def test_the_same_alone_and_beside_others() -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    texts = ["do", "ore rod doe", "re re"]
+    recordings = task.read([tinyasr.say(text) for text in texts], PLAIN)
+    assert [item.text for item in task.infer(recordings, RunOptions(batch=3, speech="off"))] == texts
+
+
+def test_long_recordings_are_cut_and_joined(tmp_path: Path) -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    task.recogniser.longest = 4.0
+    said = " ".join(["do", "re", "ore", "rod"] * 6)
+    heard = task(tinyasr.say(said), SAMPLE_RATE, speech="off", lm="none").text
+    assert abs(len(heard.split()) - 24) <= 4  # pieces side by side may tear a word
+
+
+def test_a_stream_says_the_same(tmp_path: Path) -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    stream = Stream(task.recogniser, PLAIN, silence=0.6)
+    samples = np.concatenate([tinyasr.say("do ore"), np.zeros(SAMPLE_RATE, np.float32), tinyasr.say("rod re")])
+    ended, finals = [], []
+    for part in np.array_split(samples, 37):
+        heard = stream.hear(part)
+        ended += heard.ended
+        finals.append(heard.final)
+    ended += stream.hear(np.empty(0, np.float32), last=True).ended
+    assert [segment.text for segment in ended] == ["do ore", "rod re"]
+    grown = [second.startswith(first) or not second for first, second in pairwise(finals)]
+    assert all(grown)
+
+
+def test_a_stream_that_closes_in_a_word_keeps_it() -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    stream = Stream(task.recogniser, PLAIN, silence=0.6)
+    stream.hear(tinyasr.say("do re")[:-3500])
+    (segment,) = stream.hear(np.empty(0, np.float32), last=True).ended
+    assert segment.text.startswith("do r")
+
+
+def test_language_model_and_hot_words(tmp_path: Path) -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    samples = tinyasr.say("do re")
+    assert task(samples, SAMPLE_RATE, speech="off", lm="auto").text == "do re"
+    arpa = tmp_path / "one.arpa"
+    arpa.write_text(
+        "\\data\\\nngram 1=4\n\n\\1-grams:\n-1\t</s>\n-99\t<s>\n-0.5\tdo\n-0.5\tre\n\n\\end\\\n", encoding="utf-8"
+    )
+    heard = task(samples, SAMPLE_RATE, speech="off", lm=str(arpa), lm_weight=3.0).text
+    assert heard == "do re"
+    with pytest.raises(UserError, match="no language model"):
+        task(samples, SAMPLE_RATE, speech="off", lm="nowhere.arpa")
+    with pytest.raises(UserError, match="'loud' is no weight for 'do'"):
+        task(samples, SAMPLE_RATE, speech="off", hotwords="do:loud")
+
+
+def test_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    report = tinyasr.train(tmp_path / "more", checkpoint=tinyasr.trained(), epochs=1, lr=1e-4)
+    assert report.metrics["cer"] < 0.2
+
+
+def test_low_rank_adapters_are_folded_in(tmp_path: Path) -> None:
+    tinyasr.train(tmp_path / "lora", checkpoint=tinyasr.trained(), epochs=1, lr=1e-4, lora=4)
+    task = tinyasr.task_class().load(str(tmp_path / "lora"))
+    assert task(tinyasr.say("ore"), SAMPLE_RATE, speech="off").text == "ore"
+    assert not [name for name in task.network.state_dict() if "lora" in name]
+
+
+def test_byte_pairs_and_a_plain_transformer(tmp_path: Path) -> None:
+    tinyasr.train(tmp_path / "run", labels="bpe", bpe=10, encoder="transformer", max_steps=2, epochs=0)
+    task = tinyasr.task_class().load(str(tmp_path / "run"))
+    assert isinstance(task.recogniser, CTCRecogniser)
+    assert task.recogniser.labels.kind == "bpe"
+    assert isinstance(task(tinyasr.say("do"), SAMPLE_RATE, speech="off").text, str)
+
+
+def test_another_alphabet_than_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number, text in enumerate(("zoo", "do", "rod", "doe")):
+        tinyasr.save(folder / f"{number}.wav", tinyasr.say("do re"))
+        (folder / f"{number}.txt").write_text(text, encoding="utf-8")
+
+    with pytest.raises(UserError, match=r"zoo.*cannot write: z"):
+        prepare(
+            tinyasr.task_class(), FinetuneOptions(), data=str(folder), checkpoint=str(tinyasr.trained()), settings={}
+        )
+
+
+def test_the_weights_are_half_as_large(tmp_path: Path) -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    assert all(
+        value.dtype == torch.float32 for value in task.network.state_dict().values() if value.is_floating_point()
+    )
+    parameters = sum(value.numel() for value in task.network.parameters())
+    assert (tinyasr.trained() / "best" / "model.safetensors").stat().st_size < 2.5 * parameters + 10_000
