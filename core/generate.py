@@ -116,13 +116,13 @@ def stream(
         batch = PromptBatch(model, prompts, room=sampling.max_new, past=past)
         replies = _Replies(batch, stop_ids, stop, others)
         if sampling.beams > 1:
-            process = _process(sampling, processors)
+            process = _process(sampling, processors, prompts)
             best = beam_search(batch, beams=sampling.beams, stop_ids=stop_ids, stop=stop, process=process)
             yield from _retold(model, prompts, best, others, past)
         elif drafts:
             yield from _with_lookup(batch, replies, drafts)
         else:
-            yield from _plain(batch, replies, sampling, _process(sampling, processors))
+            yield from _plain(batch, replies, sampling, _process(sampling, processors, prompts))
 
 
 class _Replies:
@@ -222,7 +222,7 @@ def _retold(
         yield [Step(row, reply[place], *told[row][place]) for row, reply in enumerate(replies) if place < len(reply)]
 
 
-def _process(sampling: Sampling, processors: Sequence[Processor]) -> Processor | None:
+def _process(sampling: Sampling, processors: Sequence[Processor], prompts: Sequence[Sequence[int]]) -> Processor | None:
     """What repels repetition and the caller's processors as one, None where there is nothing to do."""
     if not sampling.repels and not processors:
         return None
@@ -231,7 +231,8 @@ def _process(sampling: Sampling, processors: Sequence[Processor]) -> Processor |
         if sampling.repetition_penalty != 1:
             logits = penalise_repetition(logits, ids, sampling.repetition_penalty)
         if sampling.no_repeat_ngram:
-            logits = forbid_repeats(logits, ids, sampling.no_repeat_ngram)
+            replies = [seen[len(prompts[row]) :] for row, seen in zip(rows, ids, strict=True)]
+            logits = forbid_repeats(logits, replies, sampling.no_repeat_ngram)
         for processor in processors:
             logits = processor(rows, ids, logits)
         return logits

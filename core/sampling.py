@@ -26,10 +26,10 @@ class Sampling:
     temperature: 0 takes the most likely token; 1 draws from the model's distribution, less sharpens it.
     top_k: draw from the so many most likely (0: all). top_p: from the fewest that hold this share of the probability.
     min_p: from those at least this share as likely as the most likely. repetition_penalty: above 1, tokens that stand
-    in the prompt or the reply become less likely. no_repeat_ngram: so many tokens in a row never come twice (0: they
-    may), which is the way out of a loop. beams: above 1, beam search. seed: of the draws; None is a new one.
-    max_new: tokens of a reply at most. lookup: tokens that are drafted from an earlier match in the text and verified
-    at once (prompt lookup); used for one greedy reply, and never changes it.
+    in the prompt or the reply become less likely. no_repeat_ngram: so many tokens in a row never come twice in a reply
+    (0: they may), which is the way out of a loop; the prompt may be quoted. beams: above 1, beam search. seed: of the
+    draws; None is a new one. max_new: tokens of a reply at most. lookup: tokens that are drafted from an earlier match
+    in the text and verified at once (prompt lookup); used for one greedy reply, and never changes it.
     """
 
     temperature: float = 0.0

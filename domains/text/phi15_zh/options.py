@@ -17,13 +17,15 @@ class RunOptions(CoreRunOptions):
     batch: int = option(32, "prompts that are answered together")
     input: str = option("", "file of prompts to answer in batches: JSONL, JSON, CSV or text, a prompt a line")
     system: str = option("", "what the model is told before the first turn")
-    max_new: int = option(512, "most tokens in a reply")
+    max_new: int = option(1024, "most tokens in a reply")
     temperature: float = option(0.0, "0 takes the likeliest token (greedy); 1 draws from the model's own distribution")
     top_k: int = option(0, "draw from the k likeliest tokens (0: all)")
     top_p: float = option(1.0, "draw from the likeliest tokens that hold this share of the probability")
     min_p: float = option(0.0, "draw from tokens at least this share as likely as the likeliest")
     repetition_penalty: float = option(1.05, "makes tokens that were said less likely (1: does not)")
-    no_repeat_ngram: int = option(0, "so many tokens in a row never come twice, against loops (0: they may)")
+    no_repeat_ngram: int = option(
+        24, "so many tokens in a row never come twice in a reply, against loops (0: they may)"
+    )
     beams: int = option(1, "beams of a beam search (1: none)")
     lookup: int = option(0, "tokens drafted from earlier text and checked in one pass; greedy text stays the same")
     stop: str = option("", "text that ends a reply; several are separated by |")

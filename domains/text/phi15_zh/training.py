@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ....core import runtime
-from ....core.adapters import Method, apply, learn_rows
+from ....core.adapters import Method, apply, learn_rows, row_tensors
 from ....core.errors import UserError
 from ....core.task import Prepared, Split, Splits
 from .. import finetuned, tokens
@@ -268,6 +268,8 @@ def _pairs(task: Any, part: Split, options: FinetuneOptions) -> Split:
 
 def _in_words(options: FinetuneOptions, method: Method, chatter: Chatter, learnt: int) -> str:
     what = f"{method.kind} of rank {method.rank}" if method.low_rank else method.kind
+    if rows := row_tensors(chatter.network):
+        what = f"{what} and {len(rows['ids']):,} rows of the vocabulary"
     return (
         f"{what}: {learnt:,} of {sum(value.numel() for value in chatter.network.parameters()):,} parameters learn, "
         f"{options.epochs} epochs, rows of {options.length} tokens, learning rate {options.lr:g}, {options.precision}"
