@@ -1,8 +1,9 @@
 """A recogniser from whatever a person names as a checkpoint, and ours on disk.
 
-    best/  config.json          kind (conformer, wav2vec2), the network's shape, its labels
+    best/  config.json          kind (conformer, wav2vec2, whisper), the network's shape, its labels
            model.safetensors    weights in half precision
            lm.arpa.gz           the language model of the training transcripts, where there is one
+           tokenizer.json       of a Whisper
 
 Beside these a checkpoint may be a Whisper (transformers', openai's names in safetensors, CTranslate2's) or a wav2vec
 2.0 folder of transformers'.
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ....core import pretrained
 from ....core.errors import UserError
@@ -27,12 +28,15 @@ from ..ngram import NGram
 from ..tokenizer import Labels
 from ..wav2vec2 import Wav2Vec2Config, Wav2Vec2CTC
 from ..wav2vec2 import load as load_wav2vec2
+from ..whisper import Whisper, WhisperConfig, WhisperTokenizer
 from ..whisper import load as load_whisper
 from .config import ConformerConfig
 from .model import ConformerCTC
 from .recognisers import CTCRecogniser, WhisperRecogniser
 
 LM = "lm.arpa.gz"
+HEAD, TOKENS = "text.head.projection.weight", "text.tokens.weight"
+"""Of a Whisper: one tensor by two names."""
 KINDS: Mapping[str, tuple[type[Any], type[nn.Module]]] = {
     "conformer": (ConformerConfig, ConformerCTC),
     "wav2vec2": (Wav2Vec2Config, Wav2Vec2CTC),
@@ -53,9 +57,11 @@ def load(card: Card, located: Located) -> CTCRecogniser | WhisperRecogniser:
     return WhisperRecogniser(network, tokenizer)
 
 
-def _load_ours(card: Card, located: Located) -> CTCRecogniser:
+def _load_ours(card: Card, located: Located) -> CTCRecogniser | WhisperRecogniser:
     saved, tensors = pretrained.read_ours(located, card)
     try:
+        if saved["kind"] == "whisper":
+            return _whisper(located, saved, tensors)
         shape, network_class = KINDS[saved["kind"]]
         config, labels = build(shape, saved["config"]), Labels.from_dict(saved["labels"])
     except (KeyError, TypeError) as error:
@@ -67,17 +73,43 @@ def _load_ours(card: Card, located: Located) -> CTCRecogniser:
     return CTCRecogniser(network.float(), labels, lm)
 
 
-def save(folder: Path, card: Card, recogniser: CTCRecogniser, network: nn.Module) -> None:
+def _whisper(located: Located, saved: Mapping[str, Any], tensors: dict[str, Tensor]) -> WhisperRecogniser:
+    config = WhisperConfig.from_fields(saved["config"])
+    with without_weights():
+        network = Whisper(config)
+    load_into(network, tensors | {HEAD: tensors[TOKENS]}, source=located.source)
+    tokenizer = WhisperTokenizer.from_folder(
+        located.path, multilingual=config.multilingual, suppress=saved["suppress"], first=saved["suppress_first"]
+    )
+    return WhisperRecogniser(network.float().eval(), tokenizer)
+
+
+def save(folder: Path, card: Card, recogniser: CTCRecogniser | WhisperRecogniser, network: nn.Module) -> None:
     """Write the files of a checkpoint into the empty `folder`; `network` is the recogniser's, adapters folded in."""
+    if isinstance(recogniser, WhisperRecogniser):
+        tokenizer = recogniser.tokenizer
+        tokenizer.save(folder)
+        config = {
+            "kind": "whisper",
+            "config": dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType]
+            "suppress": sorted(tokenizer.suppress),
+            "suppress_first": sorted(tokenizer.suppress_first),
+        }
+        tensors = {name: value for name, value in _half(network).items() if name != HEAD}
+        return pretrained.save_ours(folder, card, tensors, config)
     kind = next(name for name, (_, cls) in KINDS.items() if isinstance(network, cls))
     config = {
         "kind": kind,
         "config": dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType]
         "labels": recogniser.labels.to_dict(),
     }
-    tensors = {
-        name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()
-    }
-    pretrained.save_ours(folder, card, tensors, config)
+    pretrained.save_ours(folder, card, _half(network), config)
     if recogniser.lm is not None:
         recogniser.lm.write(folder / LM)
+    return None
+
+
+def _half(network: nn.Module) -> dict[str, Tensor]:
+    """In half precision, which is finer than what a training leaves uncertain."""
+    state = network.state_dict().items()
+    return {name: value.half() if value.is_floating_point() else value for name, value in state}

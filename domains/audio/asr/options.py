@@ -66,6 +66,7 @@ class FinetuneOptions(TrainOptions):
     synthetic: int = option(
         0, "recordings of the training sentences by espeak-ng in many voices (0: none; -1: four for each)"
     )
+    language: str = option("en", "of the recordings, for a Whisper of many languages")
     lora: int = option(0, "rank of LoRA adapters on a pretrained network, merged at the end (0: all weights learn)")
     intermediate: float = option(0.3, "weight of the intermediate CTC loss of a network from scratch")
     lm_order: int = option(3, "order of the word n-gram model of the training transcripts that goes along (0: none)")

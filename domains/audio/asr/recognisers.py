@@ -42,8 +42,11 @@ class Recogniser(Protocol):
     """Writes down what is said."""
 
     network: Any
-    longest: float
-    """Seconds of the longest piece it takes."""
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest piece it takes."""
+        ...
 
     def segments(self, pieces: Iterable[Sound], options: RunOptions) -> Iterator[Segment]:
         """What is said in the pieces of one recording, in their order."""
@@ -148,7 +151,10 @@ class WhisperRecogniser:
 
     network: Any
     tokenizer: WhisperTokenizer
-    longest: float = 28.0
+
+    @property
+    def longest(self) -> float:
+        return min(28.0, self.network.config.seconds)
 
     def segments(self, pieces: Iterable[Sound], options: RunOptions) -> Iterator[Segment]:
         return transcribe_pieces(self.network, self.tokenizer, pieces, whisper_options(options))

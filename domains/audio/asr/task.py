@@ -28,7 +28,7 @@ from ..metrics import Pair, score
 from ..subtitles import Segment
 from ..transcript import Transcript, save, transcript_table
 from . import checkpoints
-from .learning import Changes, CTCLearner, SpeechBatch, speech_batch
+from .learning import Changes, Learner, SpeechBatch, WrittenBatch
 from .options import FinetuneOptions, RunOptions
 from .recognisers import CTCRecogniser, Sound, WhisperRecogniser
 
@@ -88,7 +88,7 @@ class ASRTask(Task):
             notices=located.notices,
         )
         self.rival: tuple[str, WhisperRecogniser] | None = None  # what a sample is shown beside
-        self.learner: CTCLearner | None = None  # what only a training has
+        self.learner: Learner | None = None  # what only a training has
         self.changes: Changes | None = None
 
     # -- making one ---------------------------------------------------------------------------------------------
@@ -120,7 +120,6 @@ class ASRTask(Task):
         return prepare(cls, options, data=data or cls.card.data, checkpoint=checkpoint, settings=settings)
 
     def save(self, folder: Path) -> None:
-        assert isinstance(self.recogniser, CTCRecogniser)
         checkpoints.save(folder, self.card, self.recogniser, adapters.merged(self.network))
 
     # -- Source -> Example -> Batch -> Output -> Result ---------------------------------------------------------------
@@ -164,16 +163,14 @@ class ASRTask(Task):
                 )
         return replace(split, examples=[examples[number] for number in chosen])
 
-    def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Sounds | SpeechBatch:
+    def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Sounds | SpeechBatch | WrittenBatch:
         if self.learner is None:
             return Sounds(recordings=tuple(examples))
-        assert isinstance(self.recogniser, CTCRecogniser)
-        return speech_batch(examples, self.recogniser.labels.encode, self.changes if training else None)
+        return self.learner.batch(examples, self.changes if training else None)
 
-    def predict(self, batch: Sounds | SpeechBatch, options: RunOptions) -> Heard:
-        if isinstance(batch, SpeechBatch):
-            assert isinstance(self.recogniser, CTCRecogniser)
-            texts = self.recogniser.plainly(batch.waveforms, batch.lengths)
+    def predict(self, batch: Any, options: RunOptions) -> Heard:
+        if self.learner is not None and not isinstance(batch, Sounds):
+            texts = self.learner.texts(batch)
             segments = [[Segment(text=text, start=0.0, end=0.0)] if text else [] for text in texts]
             return Heard(segments=segments, others=[{}] * len(texts), seconds=[0.0] * len(texts))
         segments, others, seconds = [], [], []
@@ -262,11 +259,12 @@ class ASRTask(Task):
         assert self.learner is not None
         return self.learner
 
-    def loss(self, network: nn.Module, batch: SpeechBatch) -> Tensor:
+    def loss(self, network: nn.Module, batch: Any) -> Tensor:
         return network(batch)
 
-    def weight(self, batch: SpeechBatch) -> float:
-        return float(batch.target_lengths.sum())
+    def weight(self, batch: Any) -> float:
+        assert self.learner is not None
+        return self.learner.count(batch)
 
     # -- in research code -----------------------------------------------------------------------------------------
 

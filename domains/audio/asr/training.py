@@ -23,7 +23,7 @@ from ..ngram import NGram
 from ..tokenizer import Labels
 from . import checkpoints
 from .config import ConformerConfig
-from .learning import Changes, CTCLearner, fits
+from .learning import Changes, CTCLearner, WhisperLearner, fits
 from .model import ConformerCTC
 from .options import FinetuneOptions
 from .recognisers import CTCRecogniser, WhisperRecogniser
@@ -65,14 +65,17 @@ def prepare(
     cls: Any, options: FinetuneOptions, *, data: str, checkpoint: str | None, settings: Mapping[str, Any]
 ) -> Prepared:
     """The task, its recordings, and the options with everything open decided."""
-    collection = collect(data, validation=options.validation)
     shape, rest = split_settings(settings, ConformerConfig(labels=2), options) if settings else ({}, {})
     options = override(options, rest)
     scratch = checkpoint in (None, "none", "scratch")
     torch.manual_seed(options.seed)  # a network from scratch and adapters begin at random
-    recogniser = _from_scratch(options, collection, shape) if scratch else _pretrained(cls, checkpoint, collection)
-    options = _decide(options, scratch=scratch, seconds=float(collection.train.seconds.sum()))
-    if options.lm_order:
+    known = None if scratch else checkpoints.load(cls.card, pretrained.locate(cls.card, checkpoint))
+    collection = collect(data, validation=options.validation, as_written=isinstance(known, WhisperRecogniser))
+    recogniser = known or _from_scratch(options, collection, shape)
+    if isinstance(recogniser, CTCRecogniser) and not scratch:
+        _require_labels(recogniser, collection, str(checkpoint))
+    options = _decide(options, recogniser, scratch=scratch, seconds=float(collection.train.seconds.sum()))
+    if options.lm_order and isinstance(recogniser, CTCRecogniser):
         recogniser.lm = NGram.build(collection.train.transcripts, order=options.lm_order)
     task = cls(recogniser, pretrained.Located(path=collection.train.folder, source="scratch"))
     splits, notices = _splits(collection, recogniser, options)
@@ -81,12 +84,11 @@ def prepare(
     elif options.lora:
         adapters.apply(recogniser.network, adapters.Method(kind="lora", rank=options.lora))
     task.changes = _changes(options)
-    task.learner = CTCLearner(
-        recogniser.network,
-        blank=recogniser.labels.blank,
-        masks=options.mask,
-        intermediate=options.intermediate if scratch else 0.0,
-    )
+    if isinstance(recogniser, WhisperRecogniser):
+        task.learner = WhisperLearner(recogniser, language=options.language, masks=options.mask)
+    else:
+        inner = options.intermediate if scratch else 0.0
+        task.learner = CTCLearner(recogniser, masks=options.mask, intermediate=inner)
     chosen = (*collection.notices, *notices, *_in_words(options, splits, recogniser))
     return Prepared(task=task, splits=splits, options=options, chosen=chosen)
 
@@ -110,10 +112,8 @@ def _from_scratch(options: FinetuneOptions, collection: Collection, shape: Mappi
     return CTCRecogniser(ConformerCTC(config), labels)
 
 
-def _pretrained(cls: Any, checkpoint: str | None, collection: Collection) -> CTCRecogniser:
-    recogniser = checkpoints.load(cls.card, pretrained.locate(cls.card, checkpoint))
-    if isinstance(recogniser, WhisperRecogniser):
-        raise UserError("Whisper cannot be fine-tuned yet.", "Try a wav2vec 2.0 checkpoint, or no --checkpoint.")
+def _require_labels(recogniser: CTCRecogniser, collection: Collection, checkpoint: str) -> None:
+    """Raises UserError that names the first recording with characters that the checkpoint cannot write."""
     for part in (collection.train, collection.validation):
         for row, text in zip(part.rows, part.transcripts, strict=True):
             if unknown := recogniser.labels.unknown(text):
@@ -121,13 +121,14 @@ def _pretrained(cls: Any, checkpoint: str | None, collection: Collection) -> CTC
                     f"{row.id}: {text!r} has characters that {checkpoint} cannot write: {' '.join(sorted(unknown))}.",
                     "Spell it otherwise, or train from scratch (no --checkpoint).",
                 )
-    return recogniser
 
 
-def _decide(options: FinetuneOptions, *, scratch: bool, seconds: float) -> FinetuneOptions:
+def _decide(
+    options: FinetuneOptions, recogniser: CTCRecogniser | WhisperRecogniser, *, scratch: bool, seconds: float
+) -> FinetuneOptions:
     """Fill in what was left at "what suits"."""
     epochs = max(1, round(SCRATCH_SECONDS / max(seconds, 1.0))) if scratch else 10
-    rate = 1e-3 if scratch else 1e-3 if options.lora else 5e-5
+    rate = 1e-3 if scratch or options.lora else 1e-5 if isinstance(recogniser, WhisperRecogniser) else 5e-5
     return replace(
         options, epochs=options.epochs or (0 if options.max_steps else min(epochs, 200)), lr=options.lr or rate
     )
@@ -157,7 +158,9 @@ def _changes(options: FinetuneOptions) -> Changes:
 # -- data -------------------------------------------------------------------------------------------------------------
 
 
-def _splits(collection: Collection, recogniser: CTCRecogniser, options: FinetuneOptions) -> tuple[Splits, list[str]]:
+def _splits(
+    collection: Collection, recogniser: CTCRecogniser | WhisperRecogniser, options: FinetuneOptions
+) -> tuple[Splits, list[str]]:
     """The parts, without what is too long or too short for its transcript; said in words."""
     parts, notices = collection.splits(), []
     kept = {}
@@ -178,7 +181,11 @@ def _splits(collection: Collection, recogniser: CTCRecogniser, options: Finetune
     ), notices
 
 
-def _usable(found: LazyRecordings, number: int, recogniser: CTCRecogniser, options: FinetuneOptions) -> bool:
+def _usable(
+    found: LazyRecordings, number: int, recogniser: CTCRecogniser | WhisperRecogniser, options: FinetuneOptions
+) -> bool:
+    if isinstance(recogniser, WhisperRecogniser):
+        return bool(found.seconds[number] <= min(options.longest, recogniser.longest))
     if recogniser.labels.unknown(found.transcripts[number]):  # of validation: its characters are no labels
         return False
     seconds = float(found.seconds[number])
@@ -198,7 +205,7 @@ def _synthetic(texts: list[str], options: FinetuneOptions) -> list[Recording]:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _in_words(options: FinetuneOptions, splits: Splits, recogniser: CTCRecogniser) -> list[str]:
+def _in_words(options: FinetuneOptions, splits: Splits, recogniser: CTCRecogniser | WhisperRecogniser) -> list[str]:
     train: Recordings = splits.train.examples  # pyright: ignore[reportAssignmentType]
     minutes = sum(train.lengths) / 6000
     learns, whole = (count_parameters(recogniser.network, trainable=flag) for flag in (True, False))
@@ -206,6 +213,6 @@ def _in_words(options: FinetuneOptions, splits: Splits, recogniser: CTCRecognise
     made = f" ({len(train.made):,} of them by espeak-ng)" if train.made else ""
     return [
         f"{len(train):,} recordings to learn from{made}, {minutes:.0f} minutes; {len(splits.validation.examples):,} to "
-        f"choose by; {len(recogniser.labels)} labels",
+        f"choose by{f'; {len(recogniser.labels)} labels' if isinstance(recogniser, CTCRecogniser) else ''}",
         f"{learns:,} of {whole:,} parameters learn, {length}, learning rate {options.lr:g}",
     ]

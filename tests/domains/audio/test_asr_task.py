@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tsuite.core import finetune, flow
 from tsuite.core.errors import UserError
 from tsuite.core.train.log import read_metrics
 from tsuite.domains.audio.asr.options import FinetuneOptions, RunOptions
-from tsuite.domains.audio.asr.recognisers import CTCRecogniser
+from tsuite.domains.audio.asr.recognisers import CTCRecogniser, WhisperRecogniser
 from tsuite.domains.audio.asr.streaming import Stream
 from tsuite.domains.audio.asr.training import prepare
 from tsuite.domains.audio.files import SAMPLE_RATE
 
-from . import tinyasr
+from . import tinyasr, whispers
 
 PLAIN = RunOptions(speech="off", lm="none")
 
@@ -134,3 +135,26 @@ def test_the_weights_are_half_as_large(tmp_path: Path) -> None:
     )
     parameters = sum(value.numel() for value in task.network.parameters())
     assert (tinyasr.trained() / "best" / "model.safetensors").stat().st_size < 2.5 * parameters + 10_000
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_a_whisper_learns_on(tmp_path: Path, lora: int) -> None:
+    base = whispers.hf_folder(tmp_path / "base", whispers.reference())
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for number in range(12):
+        tinyasr.save(folder / f"{number}.wav", tinyasr.say(tinyasr.WORDS[number % 3]))
+        (folder / f"{number}.txt").write_text(("He was not", "an ill young man.", "please hold on!")[number % 3])
+    request = flow.Request(name=tinyasr.NAME, data=str(folder), checkpoint=str(base), device="cpu", threads=1)
+    options = FinetuneOptions(
+        epochs=6, lr=1e-2 if lora else 3e-3, batch_size=4, lora=lora, speed=0, noise=0, join=0, mask=0
+    )
+    finetune.finetune(request, options, tmp_path / "run")
+    rows = [row["loss"] for row in read_metrics(tmp_path / "run") if row["split"] == "validation"]
+    assert rows[-1] < rows[0]
+    task = tinyasr.task_class().load(str(tmp_path / "run"))
+    before = tinyasr.task_class().load(str(base))
+    assert isinstance(task.recogniser, WhisperRecogniser)
+    assert isinstance(before.recogniser, WhisperRecogniser)
+    assert task.recogniser.tokenizer.suppress == before.recogniser.tokenizer.suppress
+    assert isinstance(task(tinyasr.say("do"), SAMPLE_RATE, speech="off", picture=False).text, str)
