@@ -16,7 +16,7 @@ import numpy as np
 
 from .files import SAMPLE_RATE
 from .normalise import basic
-from .subtitles import Word
+from .subtitles import Word, end_of
 
 INK, QUIET, RULE, ACCENT, BAD = "#1c2733", "#7d8995", "#dfe5ea", "#1f6f8b", "#c0392b"
 SHADES = ["#ffffff", "#eef4f7", "#b9d5df", "#5f9fb5", "#1f6f8b", "#123c4d"]
@@ -177,8 +177,9 @@ def _head(figure: Any, strip: Strip, level: float) -> None:
         return
     height, one = figure.get_figheight(), strip.of
     at = (level - HEAD / 2) / height
-    figure.text(LEFT / WIDTH, at, _short(one.id, 80), fontsize=10.5, fontweight="bold", color=INK, va="center")
-    beside = LEFT + 0.14 + _inches(_short(one.id, 80), size=10.5, weight="bold")
+    name = end_of(one.id, 80)
+    figure.text(LEFT / WIDTH, at, name, fontsize=10.5, fontweight="bold", color=INK, va="center")
+    beside = LEFT + 0.14 + _inches(name, size=10.5, weight="bold")
     figure.text(beside / WIDTH, at, f"{one.seconds:.1f} s", fontsize=9.5, color=QUIET, va="center")
     if one.truth is not None:
         same = basic(" ".join(word.text for word in one.words)) == basic(one.truth)

@@ -180,6 +180,15 @@ def _times(text: str, atoms: Sequence[tuple[int, int]], segment: Segment) -> tup
     return begins.tolist(), ends.tolist()
 
 
+def end_of(name: str, most: int) -> str:
+    """A name of at most so many characters: of a long path its end, which tells the files apart.
+
+    >>> end_of("a/very/long/path/to/talk.wav", 12)
+    '…to/talk.wav'
+    """
+    return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
 def _wide(letter: str) -> bool:
     """Whether a letter takes two columns: Han, kana, hangul and full-width forms."""
     return unicodedata.east_asian_width(letter) in "WF"

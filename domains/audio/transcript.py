@@ -11,7 +11,7 @@ from typing import Any
 from ...core.checkpoint import write_text
 from ...core.task import Result, Summary
 from .files import Recording
-from .subtitles import Segment, clock, srt, vtt
+from .subtitles import Segment, clock, end_of, srt, vtt
 
 PICTURED, LONGEST = 6, 120.0
 """Recordings in one picture at most, and seconds of each."""
@@ -53,7 +53,7 @@ def transcript_table(results: Sequence[Transcript], summary: Summary) -> Any:
     for result in results[:20]:
         table = Table.grid(padding=(0, 2))
         if len(results) > 1 or result.truth is not None:
-            lines.append(Text(f"{result.id}  ({result.seconds:.1f} s)", style="bold"))
+            lines.append(Text(f"{end_of(result.id, 60)}  ({result.seconds:.1f} s)", style="bold"))
         if result.truth is not None:
             table.add_row(Text("said", style="dim"), Text(result.truth))
         for segment in result.segments:

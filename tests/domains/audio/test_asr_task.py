@@ -50,6 +50,7 @@ def test_the_same_alone_and_beside_others() -> None:
 
 def test_long_recordings_are_cut_and_joined(tmp_path: Path) -> None:
     task = tinyasr.task_class().load(str(tinyasr.trained()))
+    assert isinstance(task.recogniser, CTCRecogniser)
     task.recogniser.longest = 4.0
     said = " ".join(["do", "re", "ore", "rod"] * 6)
     heard = task(tinyasr.say(said), SAMPLE_RATE, speech="off", lm="none").text
