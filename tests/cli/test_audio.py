@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tsuite.core.sources import Unreachable
 from tsuite.domains.audio.asr import streaming
 
 from ..commands import tsuite
@@ -112,3 +113,14 @@ def test_a_stream_without_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_of_a_stream_is_the_whole_text(here: Path) -> None:
     save(here / "talk.wav", tinyasr.say("ore"))
     assert json.loads(run("talk.wav", "--stream", "--json").out)["results"][0]["text"] == "ore"
+
+
+def test_nothing_given_shows_the_sample_where_nothing_can_be_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*_: object, **__: object):
+        raise Unreachable("Debian's packages cannot be had.")
+
+    monkeypatch.setattr("tsuite.domains.audio.asr.task.collect", nowhere)
+    said = tsuite("run", tinyasr.NAME, "--checkpoint", tinyasr.trained(), "--threads", 1, "--json").json
+    assert len(said["results"]) == 3
+    assert all(result["truth"] for result in said["results"])
+    assert "sample that lies here" in " ".join(said["notices"])

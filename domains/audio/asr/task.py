@@ -23,7 +23,9 @@ from ....core.task import Batch, Example, Origin, Prepared, Split, Summary, Task
 from ....core.weights import count_parameters
 from .. import score_picture, speech
 from ..data import collect
+from ..data import sample as held_out_sample
 from ..files import SAMPLE_RATE, Recording, blocks, duration, read_file, read_samples, sound_files
+from ..kept import LazyRecordings
 from ..metrics import Pair, score
 from ..subtitles import Segment
 from ..transcript import Transcript, save, transcript_table
@@ -147,10 +149,15 @@ class ASRTask(Task):
         raise UserError(f"{collection.name} holds no recordings.")
 
     def sample(self, data: str | None = None) -> Split:
-        """A few held-out recordings, to be heard by Whisper too where the model is the embedded one."""
-        split = self.held_out(data)
-        examples: Any = split.examples
-        by_length = sorted(range(len(examples)), key=lambda number: -examples.seconds[number])
+        """A few held-out recordings, or where they cannot be fetched those that lie here; by Whisper too where the
+        model is the embedded one."""
+        try:
+            split = self.held_out(data)
+        except Unreachable as error:
+            self._note(f"{error.what} The sample that lies here is used instead.")
+            split = held_out_sample(data or self.card.data)
+        lengths = split.examples.seconds if isinstance(split.examples, LazyRecordings) else [1.0] * len(split.examples)
+        by_length = sorted(range(len(lengths)), key=lambda number: -lengths[number])
         chosen = by_length[len(by_length) // 8 :: max(1, len(by_length) // 4)][:SHOWN]
         if self.origin.source == "embedded":
             try:
@@ -158,10 +165,11 @@ class ASRTask(Task):
                 assert isinstance(other.recogniser, WhisperRecogniser)
                 self.rival = WHISPER, other.recogniser
             except Unreachable as error:
-                self.origin = replace(
-                    self.origin, notices=(*self.origin.notices, f"without Whisper beside: {error.what}")
-                )
-        return replace(split, examples=[examples[number] for number in chosen])
+                self._note(f"Whisper is not beside it: {error.what}")
+        return replace(split, examples=[split.examples[number] for number in chosen])
+
+    def _note(self, notice: str) -> None:
+        self.origin = replace(self.origin, notices=(*self.origin.notices, notice))
 
     def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Sounds | SpeechBatch | WrittenBatch:
         if self.learner is None:

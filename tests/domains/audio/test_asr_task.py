@@ -10,6 +10,7 @@ import pytest
 import torch
 from tsuite.core import finetune, flow
 from tsuite.core.errors import UserError
+from tsuite.core.sources import Unreachable
 from tsuite.core.train.log import read_metrics
 from tsuite.domains.audio.asr.options import FinetuneOptions, RunOptions
 from tsuite.domains.audio.asr.recognisers import CTCRecogniser, WhisperRecogniser
@@ -159,3 +160,19 @@ def test_a_whisper_learns_on(tmp_path: Path, lora: int) -> None:
     assert isinstance(before.recogniser, WhisperRecogniser)
     assert task.recogniser.tokenizer.suppress == before.recogniser.tokenizer.suppress
     assert isinstance(task(tinyasr.say("do"), SAMPLE_RATE, speech="off", picture=False).text, str)
+
+
+def test_whisper_is_for_own_recordings_where_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, known = tinyasr.task_class(), {"whisper-tiny.en": True}
+
+    def locate(card: object, name: str) -> object:
+        if not known[name]:
+            raise Unreachable("Nothing answers.")
+        return None
+
+    monkeypatch.setattr("tsuite.core.pretrained.locate", locate)
+    assert task.default_checkpoint(["talk.wav"], PLAIN) == "whisper-tiny.en"
+    assert task.default_checkpoint([], PLAIN) is None
+    assert task.default_checkpoint(["talk.wav"], RunOptions(stream=True)) is None
+    known["whisper-tiny.en"] = False
+    assert task.default_checkpoint(["talk.wav"], PLAIN) is None
