@@ -134,7 +134,8 @@ def weights_sha256(path: Path) -> str:
     """What names these weights for good: the hash of their file, or of the hashes where there are several."""
     if path.is_file():
         return sha256_file(path)
-    files = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.onnx"))
+    kinds = (sorted(path.glob(f"*.{ending}")) for ending in ("safetensors", "onnx", "bin"))  # .bin: CTranslate2's
+    files = next(filter(None, kinds), [])
     if len(files) == 1:
         return sha256_file(files[0])
     import hashlib

@@ -45,14 +45,14 @@ class Rule:
     threshold: float = 0.5
     shortest: float = 0.1
     pause: float = 0.2
-    pad: float = 0.2
+    pad: float = 0.3
     longest: float = math.inf
     overlap: float = 1.0
     gap: float = 3.0
 
 
 def find_speech(
-    samples: np.ndarray, *, threshold: float = 0.5, pad: float = 0.2, detect: Detector | None = None
+    samples: np.ndarray, *, threshold: float = 0.5, pad: float = 0.3, detect: Detector | None = None
 ) -> list[Span]:
     """Where in `samples` [N] somebody speaks; empty for silence, noise, tones.
 

@@ -52,7 +52,7 @@ def load(card: Card, located: Located) -> CTCRecogniser | WhisperRecogniser:
         described = pretrained.read_config(located.path)
     if described.get("model_type") == "wav2vec2":
         network, labels = load_wav2vec2(located.path, source=located.source)
-        return CTCRecogniser(network, labels)
+        return CTCRecogniser(network.eval(), labels)
     network, tokenizer = load_whisper(located.path, source=located.source)
     return WhisperRecogniser(network, tokenizer)
 
@@ -70,7 +70,7 @@ def _load_ours(card: Card, located: Located) -> CTCRecogniser | WhisperRecognise
         network = network_class(config)
     load_into(network, tensors, source=located.source)
     lm = NGram.read(located.path / LM) if (located.path / LM).is_file() else None
-    return CTCRecogniser(network.float(), labels, lm)
+    return CTCRecogniser(network.float().eval(), labels, lm)
 
 
 def _whisper(located: Located, saved: Mapping[str, Any], tensors: dict[str, Tensor]) -> WhisperRecogniser:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,11 +35,11 @@ SILENCE = 0.36
 class Gate:
     """Silence in place of whatever is no speech, so that tones and noise are never written down.
 
-    Speech opens it from `before` seconds earlier on, for soft beginnings, and keeps it open for `after` seconds. What
-    comes out is `before` seconds behind what goes in, until the end.
+    Speech opens it from `before` seconds earlier on, for the detector is late on soft beginnings, and keeps it open for
+    `after` seconds. While open it delays nothing; while closed what comes out is `before` seconds behind.
     """
 
-    def __init__(self, detect: Detector, *, before: float = 0.1, after: float = 0.3) -> None:
+    def __init__(self, detect: Detector, *, before: float = 0.3, after: float = 0.7) -> None:
         self.detect = detect
         self.waiting: deque[np.ndarray] = deque()
         self.delay, self.hold = round(before * SAMPLE_RATE / WINDOW), round(after * SAMPLE_RATE / WINDOW)
@@ -46,26 +47,26 @@ class Gate:
         self.held = np.empty(0, np.float32)
 
     def __call__(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """Samples [n] as they come -> samples that are sure."""
+        """Samples [n] as they come -> samples that are sure; with `last` all of them."""
         self.held = np.concatenate([self.held, samples])
-        probabilities = self.detect.feed(samples, last=last)
-        sure: list[np.ndarray] = []
-        for probability in probabilities.tolist():
+        sure = [np.empty(0, np.float32)]
+        for probability in self.detect.feed(samples, last=last).tolist():
             window, self.held = self.held[:WINDOW], self.held[WINDOW:]
             if probability >= 0.5:
-                self.open = self.delay + self.hold
-            self.waiting.append(window)
-            if len(self.waiting) > self.delay:
-                sure.append(self._passed())
-            self.open -= 1
-        while last and self.waiting:
-            sure.append(self._passed())
-            self.open -= 1
-        return np.concatenate(sure) if sure else np.empty(0, np.float32)
+                self.open = self.hold + 1
+                sure += self.waiting
+                self.waiting.clear()
+            if self.open:
+                self.open -= 1
+                sure.append(window)
+            else:
+                self.waiting.append(window)
+                sure += self._shut(self.delay)
+        return np.concatenate([*sure, *(self._shut(0) if last else [])])
 
-    def _passed(self) -> np.ndarray:
-        window = self.waiting.popleft()
-        return window if self.open > 0 else np.zeros_like(window)
+    def _shut(self, most: int) -> list[np.ndarray]:
+        """Silence for the windows that waited for too long; `most` may wait on."""
+        return [np.zeros_like(self.waiting.popleft()) for _ in range(len(self.waiting) - most)]
 
 
 class Stream:
@@ -82,7 +83,6 @@ class Stream:
         fusion = recogniser.fusion(options)
         width = options.beams or (BEAMS if fusion else 1)
         self.network = network
-        network.encoder.chunk = network.config.chunk
         self.listening = Listening(
             labels=recogniser.labels,
             seconds_per_frame=network.seconds_per_frame,
@@ -91,6 +91,8 @@ class Stream:
             fusion=fusion,
         )
         self.gate = Gate(detector()) if options.speech == "auto" else None
+        self.notices = self.gate.detect.notices if self.gate else ()
+        network.encoder.chunk = network.config.chunk
         self.state, self.seconds = network.new_stream(), 0.0
 
     @torch.inference_mode()
@@ -99,11 +101,17 @@ class Stream:
         self.seconds += len(samples) / SAMPLE_RATE
         if self.gate is not None:
             samples = self.gate(samples, last=last)
+        self.network.encoder.chunk = self.network.config.chunk  # whole recordings are heard without
         heard = self.listening.push(self.network.step(torch.from_numpy(samples), self.state, last=last))
         if not last:
             return heard
-        end = self.listening.finish()
-        return Heard(final="", partial="", time=end.time, ended=(*heard.ended, *end.ended))
+        end = self.end()
+        return replace(end, ended=(*heard.ended, *end.ended))
+
+    def end(self) -> Heard:
+        """The utterance under way as it stands: whatever has not been heard yet is left out."""
+        self.state.ended = True
+        return replace(self.listening.finish(), final="", partial="")
 
 
 def listen(
@@ -112,6 +120,9 @@ def listen(
     """Write down what comes until it ends; Ctrl-C ends it too. Final lines go to stdout, partial ones to `console`."""
     stream = Stream(recogniser, options)
     lines = Lines(console)
+    if console is not None:
+        for notice in stream.notices:
+            console.print(notice, style="dim", highlight=False)
     computing, start = 0.0, time.perf_counter()
     try:
         for samples in itertools.chain(_source(inputs), (None,)):
@@ -120,7 +131,8 @@ def listen(
             computing += time.perf_counter() - began
             lines.show(heard)
     except KeyboardInterrupt:
-        lines.show(stream.hear(np.empty(0, np.float32), last=True))
+        if not stream.state.ended:
+            lines.show(stream.end())
     lines.end(seconds=stream.seconds, computing=computing, took=time.perf_counter() - start)
 
 

@@ -29,6 +29,7 @@ from ..kept import LazyRecordings
 from ..metrics import Pair, score
 from ..subtitles import Segment
 from ..transcript import Transcript, save, transcript_table
+from ..voice import detector
 from . import checkpoints
 from .learning import Changes, Learner, SpeechBatch, WrittenBatch
 from .options import FinetuneOptions, RunOptions
@@ -64,11 +65,13 @@ class Sounds(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """The segments of each recording, what another recogniser made of it, and the seconds that each took."""
+    """The segments of each recording, what another recogniser made of it, and the seconds that each took; notices on
+    all of them."""
 
     segments: list[list[Segment]]
     others: list[dict[str, str]]
     seconds: list[float]
+    notices: tuple[str, ...] = ()
 
 
 class ASRTask(Task):
@@ -191,7 +194,8 @@ class ASRTask(Task):
             if self.rival is not None:
                 name, rival = self.rival
                 others[-1][name] = _text(rival.segments(self._pieces(one, options), options))
-        return Heard(segments=segments, others=others, seconds=seconds)
+        notices = () if batch.whole or options.speech == "off" else detector().notices
+        return Heard(segments=segments, others=others, seconds=seconds, notices=notices)
 
     def _pieces(self, one: Recording | LongRecording, options: RunOptions) -> Iterator[Sound]:
         """What the recogniser is to hear: pieces with speech, or with --speech off all of it."""
@@ -205,7 +209,7 @@ class ASRTask(Task):
         return [
             Transcript(
                 id=item.id,
-                notices=item.notices,
+                notices=(*item.notices, *output.notices),
                 text=_text(output.segments[row]),
                 segments=tuple(output.segments[row]),
                 seconds=item.seconds,

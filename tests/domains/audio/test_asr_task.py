@@ -14,9 +14,10 @@ from tsuite.core.sources import Unreachable
 from tsuite.core.train.log import read_metrics
 from tsuite.domains.audio.asr.options import FinetuneOptions, RunOptions
 from tsuite.domains.audio.asr.recognisers import CTCRecogniser, WhisperRecogniser
-from tsuite.domains.audio.asr.streaming import Stream
+from tsuite.domains.audio.asr.streaming import Gate, Stream
 from tsuite.domains.audio.asr.training import prepare
 from tsuite.domains.audio.files import SAMPLE_RATE
+from tsuite.domains.audio.voice import WINDOW
 
 from . import tinyasr, whispers
 
@@ -176,3 +177,41 @@ def test_whisper_is_for_own_recordings_where_it_can_be_had(monkeypatch: pytest.M
     assert task.default_checkpoint(["talk.wav"], RunOptions(stream=True)) is None
     known["whisper-tiny.en"] = False
     assert task.default_checkpoint(["talk.wav"], PLAIN) is None
+
+
+def test_a_stream_and_a_whole_recording_do_not_disturb_each_other() -> None:
+    task = tinyasr.task_class().load(str(tinyasr.trained()))
+    stream = Stream(task.recogniser, PLAIN, silence=0.6)
+    samples = tinyasr.say("ore do")
+    stream.hear(samples[:9000])
+    assert task(samples, SAMPLE_RATE, speech="off", lm="none").text == "ore do"
+    stream.hear(samples[9000:])
+    (segment,) = stream.hear(np.empty(0, np.float32), last=True).ended
+    assert segment.text == "ore do"
+
+
+class Switched:
+    """A detector that finds speech in windows `first` to `last`."""
+
+    notices: tuple[str, ...] = ()
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first, self.last, self.count, self.held = first, last, 0, 0
+
+    def feed(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray:
+        self.held += len(samples)
+        windows = (self.held + (WINDOW - 1 if last else 0)) // WINDOW
+        self.held -= min(self.held, windows * WINDOW)
+        places = np.arange(self.count, self.count + windows)
+        self.count += windows
+        return ((places >= self.first) & (places <= self.last)).astype(np.float32)
+
+
+@pytest.mark.parametrize("parts", [1, 7, 100])
+def test_the_gate_lets_speech_through_with_its_beginning(parts: int) -> None:
+    samples = np.ones(100 * WINDOW + 100, np.float32)
+    gate = Gate(Switched(40, 50), before=0.32, after=0.64)
+    out = np.concatenate([*(gate(part) for part in np.array_split(samples, parts)), gate(samples[:0], last=True)])
+    assert len(out) >= len(samples) - 1
+    passed = out[: 100 * WINDOW].reshape(-1, WINDOW).all(axis=1).nonzero()[0]
+    assert (passed[0], passed[-1]) == (30, 70)

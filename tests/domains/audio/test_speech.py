@@ -126,10 +126,10 @@ def test_spans() -> None:
     starts = [0.0, *np.cumsum([round(s / STEP) for s in (1.0, 0.5, 1.0, 2.0, 0.3, 1.0, 0.096, 0.5)]) * STEP]
     # 0.3 s of silence end a span, 0.1 s do not; 0.06 s of sound are none
     assert len(found) == 3
-    assert found[0].start == pytest.approx(starts[1] - 0.2)
-    assert found[0].end == pytest.approx(starts[2] + 0.2)
+    assert found[0].start == pytest.approx(starts[1] - 0.3)
+    assert found[0].end == pytest.approx(starts[2] + 0.3)
     assert found[1].end == found[2].start  # 0.3 s between two are shared fairly
-    assert found[2].end == pytest.approx(starts[8] + 0.2)
+    assert found[2].end == pytest.approx(starts[8] + 0.3)
 
 
 @pytest.mark.parametrize("longest", [4.0, 10.0, 28.0])
@@ -164,7 +164,7 @@ def test_pieces_overlap_only_without_a_pause() -> None:
 def test_long_silences_are_left_out() -> None:
     found = cut(marked(1.0, 2.0, 3.5, 2.0, 1.0, 2.0, 20.0), detect=Marked())
     assert len(found) == 2
-    assert sum(span.seconds for span in found) < 8.0
+    assert sum(span.seconds for span in found) < 8.5
 
 
 def test_little_memory_is_held() -> None:
