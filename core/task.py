@@ -91,6 +91,41 @@ class Splits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Collection:
+    """A data set in its parts, `test` empty where it has none fixed. `sha256` is that of the files it was read from and
+    of how they were split; `notices` are sentences for the person."""
+
+    name: str
+    train: Any
+    validation: Any
+    test: Any
+    sha256: str
+    notices: tuple[str, ...] = ()
+
+    def split(self, part: str) -> Split:
+        """One part, as the flow takes it."""
+        return Split(name=self.name, part=part, examples=getattr(self, part), sha256=self.sha256)
+
+    def splits(self) -> Splits:
+        """What a training sees. Raises UserError where there is nothing to learn from or to choose by."""
+        for part in ("train", "validation"):
+            if not len(getattr(self, part)):
+                raise UserError(
+                    f"{self.name} has nothing for {part}.",
+                    "At least two different examples are needed: one to check with.",
+                )
+        test = self.split("test") if len(self.test) else None
+        return Splits(train=self.split("train"), validation=self.split("validation"), test=test)
+
+    def held_out(self) -> Split:
+        """The part that was never learnt from: test, else validation, else all there is. UserError for no examples."""
+        for part in ("test", "validation", "train"):
+            if len(getattr(self, part)):
+                return self.split(part)
+        raise UserError(f"{self.name} holds no examples.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where a network's weights came from, for cards and JSON."""
 

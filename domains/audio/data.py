@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core import manifest
+from ...core import task as core_task
 from ...core.errors import UserError, near
 from ...core.sources import Progress, Source, sha256_file
 from ...core.sources.derived import derived
 from ...core.sources.digest import listener
-from ...core.task import Split, Splits
+from ...core.task import Split
 from . import kept
 from .files import read_bytes
 from .kept import Kept, LazyRecordings
@@ -32,32 +33,12 @@ HUB_FILES = ["*.parquet", "*.csv", "*.tsv", "*.jsonl", "*.json", "*.wav", "*.fla
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collection:
-    """A data set in its parts. `sha256` is that of the files it was read from; `notices` are sentences for the person.
+class Collection(core_task.Collection):
+    """Recordings, decoded when asked for."""
 
-    Where the data fix no test part, `test` is empty."""
-
-    name: str
     train: LazyRecordings
     validation: LazyRecordings
     test: LazyRecordings
-    sha256: str
-    notices: tuple[str, ...] = ()
-
-    def split(self, part: str) -> Split:
-        """One part, as the flow takes it."""
-        return Split(name=self.name, part=part, examples=getattr(self, part), sha256=self.sha256)
-
-    def splits(self) -> Splits:
-        """What a training sees. Raises `UserError` where there is nothing to learn from or to choose by."""
-        for part in ("train", "validation"):
-            if not len(getattr(self, part)):
-                raise UserError(
-                    f"{self.name} has no recordings for {part}.",
-                    "At least two with different transcripts are needed: one to check with.",
-                )
-        test = self.split("test") if len(self.test) else None
-        return Splits(train=self.split("train"), validation=self.split("validation"), test=test)
 
 
 def collect(

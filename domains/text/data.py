@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ...core import manifest
+from ...core import task as core_task
 from ...core.errors import UserError, near
 from ...core.sources import Progress, sha256_of
 from ...core.sources.derived import derived
-from ...core.task import Split, Splits
 from . import formats, stored
 from .conversation import Conversation, Document
 from .formats import AnyExample, Kind
@@ -31,34 +31,13 @@ NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collection:
-    """A data set in its parts. `sha256` is that of the files it was read from and of how they were split; `notices`
-    are sentences for the person."""
+class Collection(core_task.Collection):
+    """Examples of one kind, read when asked for."""
 
-    name: str
     kind: Kind
     train: Stored
     validation: Stored
     test: Stored
-    sha256: str
-    notices: tuple[str, ...] = ()
-
-    def split(self, part: str) -> Split:
-        """One part, as the flow takes it."""
-        return Split(name=self.name, part=part, examples=getattr(self, part), sha256=self.sha256)
-
-    def splits(self) -> Splits:
-        """What a training sees. Raises `UserError` where there is nothing to learn from or to choose by."""
-        for part in ("train", "validation"):
-            if not len(getattr(self, part)):
-                raise UserError(
-                    f"{self.name} has no rows for {part}.", "At least two different rows are needed: one to check with."
-                )
-        return Splits(
-            train=self.split("train"),
-            validation=self.split("validation"),
-            test=self.split("test") if len(self.test) else None,
-        )
 
 
 def collect(

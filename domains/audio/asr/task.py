@@ -144,12 +144,8 @@ class ASRTask(Task):
         return found
 
     def held_out(self, data: str | None = None) -> Split:
-        collection = collect(data or self.card.data, as_written=isinstance(self.recogniser, WhisperRecogniser))
-        for part in ("test", "validation", "train"):
-            split = collection.split(part)
-            if len(split.examples):
-                return split
-        raise UserError(f"{collection.name} holds no recordings.")
+        as_written = isinstance(self.recogniser, WhisperRecogniser)
+        return collect(data or self.card.data, as_written=as_written).held_out()
 
     def sample(self, data: str | None = None) -> Split:
         """A few held-out recordings, or where they cannot be fetched those that lie here; by Whisper too where the

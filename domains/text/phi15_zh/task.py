@@ -106,12 +106,7 @@ class ChatTask(Task):
         return [replace(item, turns=_with_system(item.turns, options.system)) for item in found]
 
     def held_out(self, data: str | None = None) -> Split:
-        collection = collect(data or self.card.data)
-        for part in ("test", "validation", "train"):
-            split = collection.split(part)
-            if len(split.examples):
-                return split
-        raise UserError(f"{collection.name} holds no conversations.")
+        return collect(data or self.card.data).held_out()
 
     def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Prompts | TokenBatch | PairBatch:
         if isinstance(examples[0], Conversation):

@@ -138,7 +138,7 @@ def test_equal_transcripts_stay_together(tmp_path: Path) -> None:
     assert len(found.validation) == 4
     assert not set(found.train.transcripts) & set(found.validation.transcripts)
     one = collect(table(tmp_path / "b.csv", rows[:1]))
-    with pytest.raises(UserError, match="no recordings for validation"):
+    with pytest.raises(UserError, match="nothing for validation"):
         one.splits()
 
 

@@ -106,7 +106,7 @@ def test_what_cannot_be(tmp_cache: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no data called 'zh_chta' .* Did you mean zh_chat"):
         collect("zh_chta")
     one = collect(str(write_lines(tmp_path / "a.jsonl", alpaca(1))))
-    with pytest.raises(UserError, match="has no rows for validation"):
+    with pytest.raises(UserError, match="has nothing for validation"):
         one.splits()
     with pytest.raises(UserError, match=r"mnist_5k holds no text"):
         collect("mnist_5k")
