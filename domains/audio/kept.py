@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from ...core.errors import UserError
+from ...core.lazy import LazySequence
 from ...core.sources import sha256_file
 from ...core.sources.cache import require_space
 from ...core.sources.digest import Progress
@@ -43,7 +44,7 @@ class Kept:
     notices: tuple[str, ...] = ()
 
 
-class LazyRecordings(Sequence[Recording]):
+class LazyRecordings(LazySequence[Recording]):
     """Recordings of a folder that `write` made, read when asked for; slices are lists. Cheap to send to a worker.
 
     `as_written` gives transcripts with their capitals, digits and punctuation instead of as a CTC model learns them.
@@ -70,14 +71,8 @@ class LazyRecordings(Sequence[Recording]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    @overload
-    def __getitem__(self, index: int) -> Recording: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Recording]: ...
-    def __getitem__(self, index: int | slice) -> Recording | list[Recording]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        row = self.rows[index]
+    def item(self, number: int) -> Recording:
+        row = self.rows[number]
         text = row.written if self.as_written else row.transcript
         if row.path:
             return read_file(row.path, transcript=text, id=row.id)
@@ -85,9 +80,6 @@ class LazyRecordings(Sequence[Recording]):
             self._samples = np.memmap(self.folder / "samples.i16", dtype=np.int16, mode="r")
         samples = self._samples[row.start : row.start + row.count].astype(np.float32) / 32768
         return Recording(id=row.id, samples=samples, transcript=text, notices=row.notices)
-
-    def __iter__(self) -> Iterator[Recording]:
-        return (self[number] for number in range(len(self)))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_samples": None}  # a worker maps the file itself

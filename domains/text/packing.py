@@ -16,12 +16,12 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...core.lazy import LazySequence
 from ...core.task import Batch
 from .chat import Encoded
 
@@ -78,7 +78,7 @@ def collate(rows: Sequence[Encoded | Sequence[Encoded]], *, pad_id: int, multipl
     )
 
 
-class Packed(Sequence[list[Encoded]]):
+class Packed(LazySequence[list[Encoded]]):
     """Rows of examples that fill at most `length` tokens each; `lengths` [N] are tokens of each row."""
 
     def __init__(self, examples: Sequence[Encoded], length: int, lengths: Sequence[int] | None = None) -> None:
@@ -91,14 +91,8 @@ class Packed(Sequence[list[Encoded]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    @overload
-    def __getitem__(self, index: int) -> list[Encoded]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[list[Encoded]]: ...
-    def __getitem__(self, index: int | slice) -> list[Encoded] | list[list[Encoded]]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        return [self.examples[example] for example in self.rows[index]]
+    def item(self, number: int) -> list[Encoded]:
+        return [self.examples[example] for example in self.rows[number]]
 
     def __iter__(self) -> Iterator[list[Encoded]]:
         return (self[number] for number in range(len(self)))

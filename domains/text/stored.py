@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
+from ...core.lazy import LazySequence
 from .conversation import Conversation, Document, Preference, Turn
 from .formats import AnyExample
 
 PARTS = ("train", "validation", "test")
 
 
-class Stored(Sequence[AnyExample]):
+class Stored(LazySequence[AnyExample]):
     """The examples of one part of a folder that `write` made. Slices are lists."""
 
     def __init__(self, folder: Path, part: str) -> None:
@@ -35,14 +36,8 @@ class Stored(Sequence[AnyExample]):
     def __len__(self) -> int:
         return len(self._spans)
 
-    @overload
-    def __getitem__(self, index: int) -> AnyExample: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[AnyExample]: ...
-    def __getitem__(self, index: int | slice) -> AnyExample | list[AnyExample]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        start, end = self._spans[index]
+    def item(self, number: int) -> AnyExample:
+        start, end = self._spans[number]
         return _example(json.loads(self._bytes[start:end].tobytes()))
 
     def __iter__(self) -> Iterator[AnyExample]:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
 from ...core.errors import UserError
+from ...core.lazy import LazySequence
 from ...core.sources import Progress
 from ...core.sources.derived import derived
 from ...core.sources.digest import listener
@@ -35,7 +35,7 @@ VERSION = 1
 """Of the files and of how conversations become ids: raised when either changes."""
 
 
-class Tokens(Sequence[Encoded]):
+class Tokens(LazySequence[Encoded]):
     """The examples of a folder that `tokenise` made. `lengths` [N] are tokens of each; slices are lists."""
 
     def __init__(self, folder: Path) -> None:
@@ -50,23 +50,16 @@ class Tokens(Sequence[Encoded]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @overload
-    def __getitem__(self, index: int) -> Encoded: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Encoded]: ...
-    def __getitem__(self, index: int | slice) -> Encoded | list[Encoded]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        index = range(len(self))[index]  # raises IndexError, counts negative ones from the end
-        ids = self._ids[self._starts[index] : self._starts[index + 1]].tolist()
-        bits = np.unpackbits(self._learn[self._bits[index] : self._bits[index + 1]], count=len(ids))
+    def item(self, number: int) -> Encoded:
+        ids = self._ids[self._starts[number] : self._starts[number + 1]].tolist()
+        bits = np.unpackbits(self._learn[self._bits[number] : self._bits[number + 1]], count=len(ids))
         return Encoded(ids, bits.astype(bool).tolist())
 
     def __iter__(self) -> Iterator[Encoded]:
         return (self[number] for number in range(len(self)))
 
 
-class TokenPairs(Sequence[EncodedPair]):
+class TokenPairs(LazySequence[EncodedPair]):
     """Preferences out of `Tokens` in which chosen and rejected sides alternate."""
 
     def __init__(self, tokens: Tokens) -> None:
@@ -76,15 +69,8 @@ class TokenPairs(Sequence[EncodedPair]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @overload
-    def __getitem__(self, index: int) -> EncodedPair: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[EncodedPair]: ...
-    def __getitem__(self, index: int | slice) -> EncodedPair | list[EncodedPair]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
-        return EncodedPair(self.tokens[2 * index], self.tokens[2 * index + 1])
+    def item(self, number: int) -> EncodedPair:
+        return EncodedPair(self.tokens[2 * number], self.tokens[2 * number + 1])
 
 
 def tokenise(part: Split, tokenizer: Tokenizer, *, length: int, progress: Progress | None = None) -> Tokens:

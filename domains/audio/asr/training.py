@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
 
 from ....core import adapters, pretrained
 from ....core.errors import UserError
+from ....core.lazy import LazySequence
 from ....core.options import build, override, split_settings
 from ....core.task import Prepared, Splits
 from ....core.weights import count_parameters
@@ -40,7 +41,7 @@ STATISTICS = 100
 """Recordings by which the spectrogram's bands are scaled."""
 
 
-class Recordings(Sequence[Recording]):
+class Recordings(LazySequence[Recording]):
     """Recordings to learn from, real ones first; `lengths` [R] in frames of 10 ms, by which batches are grouped."""
 
     def __init__(self, real: LazyRecordings, made: Sequence[Recording] = ()) -> None:
@@ -50,14 +51,7 @@ class Recordings(Sequence[Recording]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @overload
-    def __getitem__(self, index: int) -> Recording: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Recording]: ...
-    def __getitem__(self, index: int | slice) -> Recording | list[Recording]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
+    def item(self, number: int) -> Recording:
         return self.real[number] if number < len(self.real) else self.made[number - len(self.real)]
 
 

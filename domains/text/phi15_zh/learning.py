@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ....core.adapters import head_parts, head_places, language_loss
 from ....core.language import LanguageModel
+from ....core.lazy import LazySequence
 from ....core.losses import dpo_loss, sequence_log_probabilities
 from ....core.task import Batch, Example
 from ..chat import Encoded, EncodedPair
@@ -54,7 +55,7 @@ class PairBatch(Batch):
         return PairBatch(sides=self.sides.to(device), chosen=self.chosen.to(device), rejected=self.rejected.to(device))
 
 
-class Lazy(Sequence[Any]):
+class Lazy(LazySequence[Any]):
     """Examples made when asked for; `lengths` [N] are their tokens, by which the loop groups batches."""
 
     def __init__(self, count: int, make: Callable[[int], Any], lengths: Sequence[int]) -> None:
@@ -63,14 +64,8 @@ class Lazy(Sequence[Any]):
     def __len__(self) -> int:
         return self._count
 
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Any]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self._make(number) for number in range(*index.indices(self._count))]
-        return self._make(range(self._count)[index])
+    def item(self, number: int) -> Any:
+        return self._make(number)
 
 
 def learn_batch(examples: Sequence[Row | Pair], *, pad_id: int) -> TokenBatch | PairBatch:
