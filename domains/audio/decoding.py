@@ -175,9 +175,13 @@ def _opened(source: Path | bytes, suffix: str, head: bytes, name: str) -> Iterat
     except ModuleNotFoundError:
         raise missing_extra("av", "audio") from None
     place = str(source) if isinstance(source, Path) else io.BytesIO(source)
+    # Raw G.722 has no header by which it could be recognised; 16 kHz is the only rate it has
+    kind = "g722" if suffix == ".g722" else None
     try:
-        # Raw G.722 has no header by which it could be recognised; 16 kHz is the only rate it has
-        container = av.open(place, format="g722" if suffix == ".g722" else None, metadata_errors="ignore")
+        try:
+            container = av.open(place, format=kind, metadata_errors="ignore")
+        except TypeError:  # from version 19 on nothing else is done with broken names of songs
+            container = av.open(place, format=kind)
     except FFmpegError:
         if head[4:8] == b"ftyp":  # MPEG-4 keeps the list of its frames at the end
             raise UserError(f"{name} is cut short: the part that says how to read it is missing.") from None
