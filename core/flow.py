@@ -84,7 +84,8 @@ def run(request: Request, inputs: Sequence[Any], options: Any, *, interactive: b
     """
     task, device = prepare(request, lambda kind: kind.default_checkpoint(inputs, options))
     inputs = task.inputs(inputs, options)
-    live = task.live(inputs, options) if interactive else None
+    written = bool(inputs) and request.output is not None  # what goes into files is not talked about
+    live = task.live(inputs, options) if interactive and not written else None
     if live is not None:
         live(request.console)
         return report("run", task, device)

@@ -142,8 +142,10 @@ class _Replies:
                 continue
             ids = self.ids[row]
             ids.append(token)
-            ended = token in self.stop_ids or len(ids) >= self.batch.room
-            if ended or (self.stop is not None and self.stop(row, ids)):
+            ended = token in self.stop_ids
+            # It reads along, so no token is left out.
+            stopped = not ended and self.stop is not None and self.stop(row, ids)
+            if ended or stopped or len(ids) >= self.batch.room:
                 self.running.discard(row)
             steps.append(Step(row, token, *told))
         return steps

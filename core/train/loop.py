@@ -307,9 +307,13 @@ class Run:
         if math.isfinite(total) and (math.isfinite(norm) or self.processes.skips_overflow):
             return
         what = "The loss" if not math.isfinite(total) else "The gradient"
-        raise UserError(
-            f"{what} is not finite at step {self.progress.step + 1} (learning rate {lr:.2g}, gradient {norm:.2g}). "
-            f"The best weights and the last saved state in {self.folder} are as they were.",
+        told = f"at step {self.progress.step + 1} (learning rate {lr:.2g}, gradient {norm:.2g})"
+        raise self._not_finite(what, told)
+
+    def _not_finite(self, what: str, when: str) -> UserError:
+        kept = "The best weights and the last saved state" if self.progress.best else "No best weights are kept; states"
+        return UserError(
+            f"{what} is not finite {when}. {kept} in {self.folder} are as they were.",
             "Start another --run with a lower --lr, a longer --warmup, a smaller --clip or --precision fp32.",
         )
 
@@ -349,6 +353,8 @@ class Run:
         validation = Validation(task, self.splits.validation.examples, self.processes, self.folder, size=size)
         loss, metrics = validation.run(self.options.seed, progress.step)
         score = validation.score(loss, metrics)
+        if (loss is not None and not math.isfinite(loss)) or (score is not None and not math.isfinite(score)):
+            raise self._not_finite("The validation loss", f"after step {progress.step}")
         better = validation.is_better(score, progress.best["score"] if progress.best else None)
         progress.stale = 0 if better else progress.stale + 1
         self._tick()

@@ -24,7 +24,7 @@ from .conversation import Conversation, Document
 from .formats import AnyExample, Kind
 from .stored import PARTS, Stored
 
-VERSION = 1
+VERSION = 2
 """Of what is kept in the cache: raised when the same files give other examples."""
 NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "eval": 1, "test": 2, "testing": 2}
 """Names of files and folders that say which part they hold."""
@@ -76,10 +76,10 @@ def collect(
 
 
 def question(item: AnyExample) -> str:
-    """What equal examples share, and are kept together by: the last question, or a document's text."""
+    """What equal examples share, and are kept together by: all that was asked, or a document's text."""
     if isinstance(item, Document):
         return item.text
-    return next((turn.content for turn in reversed(item.turns) if turn.role == "user"), "")
+    return "\n".join(turn.content for turn in item.turns if turn.role == "user")
 
 
 # -- rows with their part ---------------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ def locate_base(card: Card, name: str) -> Located:
         if used != DEFAULT_BASES[0]:
             notices = (f"{DEFAULT_BASES[0]} cannot be had, for the hub cannot be reached: {used} is used instead.",)
         return Located(path=path, source=str(source), notices=tuple(notices))
-    if name not in card.checkpoints and "://" not in name and name.count("/") == 1 and not Path(name).exists():
+    is_id = name.count("/") == 1 and "://" not in name and not name.startswith((".", "/", "~"))
+    if is_id and name not in card.checkpoints and not Path(name).exists():
         name = f"hf://{name}"
     try:
         return core_pretrained.locate(card, name)
@@ -114,7 +115,10 @@ def load_base(located: Located) -> Chatter:
 
 def base_of(chatter: Chatter) -> Base:
     """A pretrained model as what another is made from."""
-    return Base(source=chatter.source, sha256=chatter.sha256, vocabulary=chatter.config.vocabulary)
+    source = chatter.source
+    if "://" not in source and Path(source).expanduser().exists():  # to be found again from any folder
+        source = str(Path(source).expanduser().resolve())
+    return Base(source=source, sha256=chatter.sha256, vocabulary=chatter.config.vocabulary)
 
 
 def _network(config: FamilyConfig, tensors: Mapping[str, Tensor], source: str) -> LanguageModel:

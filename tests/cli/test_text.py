@@ -21,7 +21,7 @@ from ..domains.text import tiny
 
 ASK = "天空是什么颜色？"
 SAYS = "天空是蓝色的。"
-PLAIN = ["--repetition-penalty", 1, "--max-new", 40, "--threads", 1]
+PLAIN = ["--repetition-penalty", 1, "--no-repeat-ngram", 0, "--max-new", 40, "--threads", 1]
 
 
 @pytest.fixture(autouse=True)
@@ -270,3 +270,32 @@ def test_base_that_cannot_be_had_is_never_replaced(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     said = tsuite("finetune", tiny.NAME, "--base", "microsoft/phi-1_5", "--epochs", 1, code=2)
     assert "microsoft/phi-1_5 cannot be had" in said.err
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_a_streamed_reply_is_whole_where_the_limit_cuts_it(most: int) -> None:
+    words = ["run", tiny.NAME, ASK, "--checkpoint", tiny.trained(), *PLAIN[:-4], "--max-new", most, "--threads", 1]
+    streamed = tsuite(*words).out
+    told = tsuite(*words, "--json").json["results"][0]
+    assert streamed.strip() == told["reply"]
+    assert told["tokens"] == most
+
+
+def test_a_search_ends_at_a_stop_string() -> None:
+    told = run(ASK, "--beams", 2, "--stop", "蓝", "--json").json["results"][0]
+    assert (told["reply"], told["finish"]) == ("天空是", "string")
+
+
+def test_a_reply_goes_into_a_file_where_one_is_named(here: Path) -> None:
+    run(ASK, "--output", "reply.jsonl")
+    assert json.loads((here / "reply.jsonl").read_text(encoding="utf-8"))["reply"] == SAYS
+
+
+def test_lookup_needs_plain_greedy_decoding() -> None:
+    said = tsuite("run", tiny.NAME, ASK, "--checkpoint", tiny.trained(), "--lookup", 4, code=2)
+    assert "--repetition-penalty 1 --no-repeat-ngram 0" in said.err
+
+
+def test_a_prompt_that_is_too_long_is_named(here: Path) -> None:
+    tiny.write(here / "prompts.jsonl", [{"prompt": ASK}, {"prompt": "天" * 3000}])
+    assert "prompts.jsonl" in run("--input", "prompts.jsonl", "--strict", "--json", code=2).err

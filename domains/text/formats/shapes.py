@@ -10,6 +10,8 @@ text          {"text"}
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -154,8 +156,14 @@ def _reply(row: Mapping[str, Any], field: str, record: Record) -> list[Turn]:
 def _turns(row: Mapping[str, Any], field: str, record: Record) -> list[Turn]:
     """A list of {role or from, content or value}."""
     items = row[field]
+    if isinstance(items, str) and items.lstrip().startswith("["):  # all that a cell of a CSV can hold
+        with contextlib.suppress(json.JSONDecodeError):
+            items = json.loads(items)
     if not isinstance(items, list):
-        raise UserError(f"{record.where}: the field {field!r} is {_kind(items)}, not a list of turns.")
+        raise UserError(
+            f"{record.where}: the field {field!r} is {_kind(items)}, not a list of turns.",
+            "In a CSV the list stands in its cell as JSON.",
+        )
     if not items:
         raise UserError(f"{record.where}: the field {field!r} has no turns.")
     return [_turn(item, f"{field}[{number}]", record) for number, item in enumerate(items)]

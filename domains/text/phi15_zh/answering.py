@@ -44,7 +44,7 @@ class Answering:
 
         Raises UserError for a prompt that does not fit.
         """
-        fitted = [self.prompt(item.prompt, options) for item in conversations]
+        fitted = [self._fitted(item, options) for item in conversations]
         prompts, dropped = [ids for ids, _ in fitted], [count for _, count in fitted]
         nats = self.score(conversations, prompts)
         if options.show_probs:
@@ -68,6 +68,12 @@ class Answering:
         text.flush()
         yield text.news()
 
+    def _fitted(self, item: Conversation, options: RunOptions) -> tuple[list[int], int]:
+        try:
+            return self.prompt(item.prompt, options)
+        except UserError as error:
+            raise UserError(f"{item.id}: {error.what}", error.hint) from None
+
     def prompt(self, turns: Sequence[Turn], options: RunOptions) -> tuple[list[int], int]:
         """The tokens that ask for the next reply, and how many of the oldest turns were left out for them to fit."""
         length = self.chatter.network.length
@@ -90,7 +96,22 @@ class Answering:
     def _generate(self, prompts: list[list[int]], options: RunOptions) -> list[Generated]:
         stop = _watch([self._empty(options) for _ in prompts]) if stops(options) and options.beams == 1 else None
         model, ends = self._model(options), self.tokenizer.stop_ids
-        return generate(model, prompts, sampling(options), stop_ids=ends, stop=stop)
+        found = generate(model, prompts, sampling(options), stop_ids=ends, stop=stop)
+        if options.beams > 1 and stops(options):  # a search asks about replies that it does not take
+            for reply in found:
+                self._cut(reply, options)
+        return found
+
+    def _cut(self, reply: Generated, options: RunOptions) -> None:
+        """End a whole reply at the first of the stop strings."""
+        text = self._empty(options)
+        for count, token in enumerate(reply.ids, 1):
+            if token not in self.tokenizer.stop_ids:
+                text.push(token)
+            if text.stopped:
+                reply.ids, reply.probabilities = reply.ids[:count], reply.probabilities[:count]
+                reply.finished = "string"
+                return
 
     def _generate_telling(
         self, prompts: list[list[int]], options: RunOptions

@@ -44,6 +44,11 @@ class RunOptions(CoreRunOptions):
         self.require(self.beams > 0, f"--beams must be at least 1, not {self.beams}.")
         counts = (self.top_k, self.lookup, self.no_repeat_ngram)
         self.require(min(counts) >= 0, "--top-k, --lookup and --no-repeat-ngram cannot be negative.")
+        repels = self.repetition_penalty != 1 or self.no_repeat_ngram
+        self.require(
+            not (self.lookup and repels),
+            "--lookup drafts for plain greedy decoding alone: add --repetition-penalty 1 --no-repeat-ngram 0.",
+        )
         self.require(not (self.beams > 1 and self.temperature), "--beams and --temperature exclude each other.")
 
 

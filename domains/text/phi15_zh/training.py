@@ -210,7 +210,7 @@ def _splits(task: Any, collection: Collection, options: FinetuneOptions) -> tupl
     parts = collection.splits()
     if options.objective == "dpo":
         made = {name: _pairs(task, getattr(parts, name), options) for name in ("train", "validation")}
-        return Splits(**made, test=task.held_out()), []
+        return Splits(**made, test=task.held_out() if options.report else None), []
     tokenizer, notices = task.chatter.tokenizer, []
     train = tokens.tokenise(parts.train, tokenizer, length=options.length)
     validation = tokens.tokenise(parts.validation, tokenizer, length=options.length)
@@ -222,11 +222,13 @@ def _splits(task: Any, collection: Collection, options: FinetuneOptions) -> tupl
         count = min(len(more), round(options.replay * len(train)))
         samples = [*train, *more[:count]]
         notices.append(f"{count} English examples mixed in, against forgetting")
-    chat = options.objective == "chat"
+    test = (parts.test or parts.validation) if options.objective == "chat" and options.report else None
+    if test is parts.validation:
+        notices.append("the data have no test part: the report is on validation, by which the best epoch is chosen")
     return Splits(
         train=replace(parts.train, examples=_rows(samples, options)),
         validation=replace(parts.validation, examples=_counted(validation, tokenizer)),
-        test=parts.test if chat else None,
+        test=test,
     ), notices
 
 
@@ -270,7 +272,8 @@ def _in_words(options: FinetuneOptions, method: Method, chatter: Chatter, learnt
     what = f"{method.kind} of rank {method.rank}" if method.low_rank else method.kind
     if rows := row_tensors(chatter.network):
         what = f"{what} and {len(rows['ids']):,} rows of the vocabulary"
+    length = f"{options.epochs} epochs" if options.epochs else f"{options.max_steps} steps"
     return (
         f"{what}: {learnt:,} of {sum(value.numel() for value in chatter.network.parameters()):,} parameters learn, "
-        f"{options.epochs} epochs, rows of {options.length} tokens, learning rate {options.lr:g}, {options.precision}"
+        f"{length}, rows of {options.length} tokens, learning rate {options.lr:g}, {options.precision}"
     )

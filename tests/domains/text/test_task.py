@@ -125,3 +125,32 @@ def test_adapter_for_another_base(tmp_path: Path, tmp_cache: Path, monkeypatch: 
     tiny.save_base(mine, seed=2)  # the same shape, other weights
     with pytest.raises(UserError, match="was learnt on"):
         tiny.task_class().load(str(tmp_path / "run"))
+
+
+def test_own_data_are_reported_on_too(tmp_path: Path, tmp_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tsuite.domains.text.phi15_zh.assessment.english", lambda task: float("nan"))
+    file = tiny.write(tmp_path / "own.jsonl", tiny.exchanges(20))
+    monkeypatch.setattr(tiny, "data", lambda: file)
+    report = tiny.train(tmp_path / "run", report=True, max_steps=1, epochs=0)
+    assert (tmp_path / "run" / "report" / "report.json").is_file()
+    assert report.data is not None
+    assert report.data["split"] == "validation"
+
+
+def test_a_base_by_relative_path_is_found_from_anywhere(
+    tmp_path: Path, tmp_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny.base().parent)
+    monkeypatch.setattr(tiny, "base", lambda: Path(tiny_base.name))
+    tiny.train(tmp_path / "run", max_steps=1, epochs=0)
+    monkeypatch.chdir(tmp_path)
+    assert tiny.task_class().load(str(tmp_path / "run")).origin.base == str(tiny_base)
+
+
+def test_weights_that_broke_are_never_the_best(tmp_path: Path, tmp_cache: Path) -> None:
+    with pytest.raises(UserError, match="validation loss is not finite"):
+        tiny.train(tmp_path / "run", max_steps=1, epochs=0, lr=1e30)
+    assert not (tmp_path / "run" / "best").exists()
+
+
+tiny_base = tiny.base()
