@@ -242,6 +242,11 @@ def _order_header(path: Path) -> None:
         file.write(text.ljust(length))
 
 
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """In half precision, which is finer than what a training leaves uncertain; whole numbers as they are."""
+    return {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Every tensor of a safetensors file by name, on `device`; names that were tied hold the same tensor again.
 

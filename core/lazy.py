@@ -1,12 +1,25 @@
-"""Sequences whose items are made when they are asked for."""
+"""What is made when it is asked for: names of a package, items of a sequence."""
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TypeVar, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 Item = TypeVar("Item")
+
+
+def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A `__getattr__` for the package of that name: each name is imported from its module (`homes[name]`) when it is
+    first used, so that to read a model's options does not cost an import of torch."""
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f".{homes[name]}", package), name)
+
+    return get
 
 
 class LazySequence(Sequence[Item], ABC):

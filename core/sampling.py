@@ -87,12 +87,15 @@ def penalise_repetition(logits: Tensor, ids: Sequence[Sequence[int]], penalty: f
 
 def forbid_repeats(logits: Tensor, ids: Sequence[Sequence[int]], size: int) -> Tensor:
     """Logits [B, V], -inf where a token would end `size` tokens that stand in `ids` (a list for each row) already."""
-    forbidden = logits.clone()
+    forbidden = logits
     for row, seen in enumerate(ids):
-        if size <= len(seen):
-            tail = list(seen[len(seen) - size + 1 :])
-            starts = range(len(seen) - size + 1)
-            ends = [seen[start + size - 1] for start in starts if list(seen[start : start + size - 1]) == tail]
+        before, tail = size - 1, list(seen[len(seen) - size + 1 :])
+        places = range(before, len(seen))  # of tokens with enough before them
+        if before:  # few follow the same token, and only these are looked at whole
+            places = [place for place in places if seen[place - 1] == seen[-1]]
+        ends = [seen[place] for place in places if list(seen[place - before : place]) == tail]
+        if ends:
+            forbidden = logits.clone() if forbidden is logits else forbidden
             forbidden[row, ends] = float("-inf")
     return forbidden
 

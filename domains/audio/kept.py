@@ -91,7 +91,6 @@ def write(folder: Path, rows: Iterable[tuple[Row, str]], progress: Progress, *, 
     kept: list[Kept] = []
     problems: list[str] = []
     digest = hashlib.sha256()
-    rows = list(rows) if isinstance(rows, list) else rows
     whole = not isinstance(rows, list) or _fits(rows)
     place = 0
     with open(folder / "samples.i16", "wb") as file:

@@ -6,6 +6,7 @@ Axes: N samples at 16 kHz, T windows of WINDOW samples.
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -121,6 +122,15 @@ class Loudness:
 
 
 @lru_cache(maxsize=1)
+def _weights() -> Path | Unreachable:
+    """Silero's file, or why it cannot be had: asked once, for a network that does not answer takes its time."""
+    try:
+        return Source.parse(SILERO).fetch()
+    except Unreachable as problem:
+        return problem
+
+
+@lru_cache(maxsize=1)
 def _session() -> Any:
     """Silero's network, on one thread: its matrices are too small to share out."""
     import onnxruntime
@@ -128,7 +138,9 @@ def _session() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    path = Source.parse(SILERO).fetch()
+    path = _weights()
+    if isinstance(path, Unreachable):
+        raise path
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

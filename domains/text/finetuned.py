@@ -151,14 +151,9 @@ def _load_ours(card: Card, located: Located, *, merge: bool) -> Chatter:
     assert base is not None
     network, tokenizer, notices = _on_base(card, base, config, located)
     rows = checkpoints.load_tensors(located.path / ROWS) if (located.path / ROWS).is_file() else {}
-    if rows:
-        load_rows(network, rows)
     adapter = checkpoints.load_tensors(located.path / ADAPTER)
-    load_adapter(network, method, adapter, source=located.source)
-    if rows and not merge:
-        learn_rows(network, rows["ids"])
     return Chatter(
-        network=_folded(network, method) if merge else network,
+        network=_adapted(network, method, adapter, rows, source=located.source, merge=merge),
         tokenizer=Tokenizer.from_folder(located.path) if extended else tokenizer,
         **common,
         method=None if merge and method.kind not in UNMERGEABLE else method,
@@ -170,8 +165,24 @@ def _load_ours(card: Card, located: Located, *, merge: bool) -> Chatter:
 UNMERGEABLE = ("prompt", "prefix", "bottleneck")
 
 
-def _folded(network: LanguageModel, method: Method) -> LanguageModel:
-    return network if method.kind in UNMERGEABLE else merged(network)
+def _adapted(
+    network: LanguageModel,
+    method: Method,
+    adapter: dict[str, Tensor],
+    rows: dict[str, Tensor],
+    *,
+    source: str,
+    merge: bool,
+) -> LanguageModel:
+    """A plain network with an adapter, and rows of the vocabulary, on it: folded in, or left to learn on."""
+    if rows:
+        load_rows(network, rows)
+    load_adapter(network, method, adapter, source=source)
+    if merge:
+        return network if method.kind in UNMERGEABLE else merged(network)
+    if rows:
+        learn_rows(network, rows["ids"])
+    return network
 
 
 def _on_base(
@@ -216,15 +227,9 @@ def _load_peft(card: Card, located: Located, *, merge: bool) -> Chatter:
         located.path, chatter.config, base_name=chatter.source, base_sha256=chatter.sha256
     )
     rows = peft_rows.as_rows(tables, chatter.network)
-    if rows:
-        load_rows(chatter.network, rows)
-    load_adapter(chatter.network, method, tensors, source=located.source)
-    if rows and not merge:
-        learn_rows(chatter.network, rows["ids"])
-    if merge:
-        chatter.network = _folded(chatter.network, method)
     return replace(
         chatter,
+        network=_adapted(chatter.network, method, tensors, rows, source=located.source, merge=merge),
         base=base_of(chatter),
         method=None if merge and method.kind not in UNMERGEABLE else method,
         source=located.source,
@@ -249,14 +254,9 @@ def save(folder: Path, card: Card, chatter: Chatter) -> None:
         checkpoints.save_tensors(folder / core_pretrained.WEIGHTS, merged(chatter.network).state_dict())
         chatter.tokenizer.save(folder)
     else:
-        checkpoints.save_tensors(folder / ADAPTER, _half(adapter_tensors(chatter.network)))
+        checkpoints.save_tensors(folder / ADAPTER, checkpoints.halved(adapter_tensors(chatter.network)))
         if rows := row_tensors(chatter.network):
-            checkpoints.save_tensors(folder / ROWS, _half(rows))
+            checkpoints.save_tensors(folder / ROWS, checkpoints.halved(rows))
         if chatter.extended:
             chatter.tokenizer.save(folder)
     core_pretrained.save_config(folder, card, config)
-
-
-def _half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """In half precision, which is finer than what a training leaves uncertain."""
-    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}

@@ -202,10 +202,12 @@ def read_peft(
     reader = Reader(folder, config, told, theirs)
     kind = told.get("peft_type")
     if kind == "LORA":
-        return *reader.low_rank(), tables
-    if kind == "IA3":
-        return *reader.factors(), tables
-    return *reader.vectors(prefix=kind == "PREFIX_TUNING"), tables
+        found = reader.low_rank()
+    elif kind == "IA3":
+        found = reader.factors()
+    else:
+        found = reader.vectors(prefix=kind == "PREFIX_TUNING")
+    return *found, tables
 
 
 def _require_known(told: Mapping[str, Any], folder: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ....core import pretrained
+from ....core import checkpoint, pretrained
 from ....core.errors import UserError
 from ....core.options import build
 from ....core.pretrained import Located
@@ -95,7 +95,7 @@ def save(folder: Path, card: Card, recogniser: CTCRecogniser | WhisperRecogniser
             "suppress": sorted(tokenizer.suppress),
             "suppress_first": sorted(tokenizer.suppress_first),
         }
-        tensors = {name: value for name, value in _half(network).items() if name != HEAD}
+        tensors = {name: value for name, value in checkpoint.halved(network.state_dict()).items() if name != HEAD}
         return pretrained.save_ours(folder, card, tensors, config)
     kind = next(name for name, (_, cls) in KINDS.items() if isinstance(network, cls))
     config = {
@@ -103,13 +103,7 @@ def save(folder: Path, card: Card, recogniser: CTCRecogniser | WhisperRecogniser
         "config": dataclasses.asdict(network.config),  # pyright: ignore[reportArgumentType]
         "labels": recogniser.labels.to_dict(),
     }
-    pretrained.save_ours(folder, card, _half(network), config)
+    pretrained.save_ours(folder, card, checkpoint.halved(network.state_dict()), config)
     if recogniser.lm is not None:
         recogniser.lm.write(folder / LM)
     return None
-
-
-def _half(network: nn.Module) -> dict[str, Tensor]:
-    """In half precision, which is finer than what a training leaves uncertain."""
-    state = network.state_dict().items()
-    return {name: value.half() if value.is_floating_point() else value for name, value in state}

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from ....core.losses import IGNORED
 from ....core.task import Batch
 from ..augment import Augmentation, augment, join, spec_augment
-from ..ctc import least_frames
 from ..files import SAMPLE_RATE, Recording
 from ..output import CTCOutput
 from ..whisper import WhisperOptions
@@ -53,21 +52,20 @@ class WrittenBatch(Batch):
 class Changes:
     """What training does to recordings: to their sound, and how many have another one put behind them."""
 
-    sound: Augmentation | None
-    joined: float = 0.0
-    masks: float = 1.0
+    sound: Augmentation
+    joined: float
 
 
 def changed(examples: Sequence[Recording], changes: Changes | None) -> tuple[Tensor, Tensor, list[str]]:
     """Waveforms [B, N], their lengths [B] and transcripts, changed where `changes` says so; draws from torch's own
     generator."""
     pairs = [(torch.from_numpy(item.samples), item.transcript or "") for item in examples]
-    generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-    if changes is not None and changes.joined:
+    generator = _drawn()
+    if changes is not None:
         pairs = _joined(pairs, changes.joined, generator)
     lengths = torch.tensor([len(wave) for wave, _ in pairs])
     waveforms = nn.utils.rnn.pad_sequence([wave for wave, _ in pairs], batch_first=True)
-    if changes is not None and changes.sound is not None:
+    if changes is not None:
         waveforms, lengths = augment(waveforms, lengths, changes.sound, generator)
     return waveforms, lengths, [text for _, text in pairs]
 
@@ -127,7 +125,11 @@ class CTCLearner(nn.Module):
     def _output(self, batch: SpeechBatch) -> CTCOutput:
         network: Any = self.network
         if isinstance(network, ConformerCTC):
-            network.encoder.chunk = self._chunk(network.config.chunk)
+            with network.seeing(self._chunk(network.config.chunk)):
+                return self._heard(network, batch)
+        return self._heard(network, batch)
+
+    def _heard(self, network: Any, batch: SpeechBatch) -> CTCOutput:
         if not (self.masks and self.training and hasattr(network, "encode_features")):
             return network(batch.waveforms, batch.lengths)
         mel, lengths = network.features(batch.waveforms, batch.lengths)
@@ -198,10 +200,9 @@ Learner = CTCLearner | WhisperLearner
 def _hidden(mel: Tensor, lengths: Tensor, masks: float) -> Tensor:
     """mel [B, F, M] with bands and stretches hidden (SpecAugment); draws from torch's own generator."""
     stripes = max(1, round(2 * masks))
-    generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-    return spec_augment(mel, lengths.clamp(max=mel.shape[1]), generator, channels=stripes, times=stripes)
+    return spec_augment(mel, lengths.clamp(max=mel.shape[1]), _drawn(), channels=stripes, times=stripes)
 
 
-def fits(labels: Sequence[int], frames: int) -> bool:
-    """Whether a transcript's labels can be said in so many frames."""
-    return least_frames(list(labels)) <= frames
+def _drawn() -> torch.Generator:
+    """A generator seeded by torch's own."""
+    return torch.Generator().manual_seed(int(torch.randint(2**62, ())))

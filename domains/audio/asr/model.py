@@ -10,6 +10,8 @@ Axes: B batch, N samples, F mel frames, M mel bands, T frames after subsampling,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -93,6 +95,15 @@ class ConformerCTC(nn.Module):
         log_probs = self.head(normed).float().log_softmax(-1)
         inner.append(log_probs)
         return x if self.condition is None else x + self.condition(log_probs.exp().to(x.dtype))
+
+    @contextmanager
+    def seeing(self, chunk: int | None) -> Iterator[None]:
+        """Inside the block frames see chunks of that size, None: the whole recording; `config.chunk` is the habit."""
+        before, self.encoder.chunk = self.encoder.chunk, chunk
+        try:
+            yield
+        finally:
+            self.encoder.chunk = before
 
     def new_stream(self) -> StreamState:
         """The memory of a stream at its beginning. Raises ValueError for a model that was not made for streams."""

@@ -9,6 +9,7 @@ Axes: B batch, N samples, T frames, V labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -71,9 +72,10 @@ class CTCRecogniser:
 
     @torch.inference_mode()
     def _log_probs(self, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
-        if isinstance(self.network, ConformerCTC):
-            self.network.encoder.chunk = None  # nothing is yet to come: every frame may look at all
-        output = self.network(waveforms, lengths)
+        # Nothing is yet to come: every frame may look at all
+        whole = self.network.seeing(None) if isinstance(self.network, ConformerCTC) else nullcontext()
+        with whole:
+            output = self.network(waveforms, lengths)
         return [row[:count].cpu() for row, count in zip(output.log_probs, output.lengths.tolist(), strict=True)]
 
     def plainly(self, waveforms: Tensor, lengths: Tensor) -> list[str]:

@@ -92,7 +92,6 @@ class Stream:
         )
         self.gate = Gate(detector()) if options.speech == "auto" else None
         self.notices = self.gate.detect.notices if self.gate else ()
-        network.encoder.chunk = network.config.chunk
         self.state, self.seconds = network.new_stream(), 0.0
 
     @torch.inference_mode()
@@ -101,7 +100,6 @@ class Stream:
         self.seconds += len(samples) / SAMPLE_RATE
         if self.gate is not None:
             samples = self.gate(samples, last=last)
-        self.network.encoder.chunk = self.network.config.chunk  # whole recordings are heard without
         heard = self.listening.push(self.network.step(torch.from_numpy(samples), self.state, last=last))
         if not last:
             return heard

@@ -17,6 +17,7 @@ from ....core.task import Prepared, Splits
 from ....core.weights import count_parameters
 from .. import synthesis
 from ..augment import Augmentation
+from ..ctc import least_frames
 from ..data import Collection, collect
 from ..files import Recording
 from ..kept import LazyRecordings
@@ -24,7 +25,7 @@ from ..ngram import NGram
 from ..tokenizer import Labels
 from . import checkpoints
 from .config import ConformerConfig
-from .learning import Changes, CTCLearner, WhisperLearner, fits
+from .learning import Changes, CTCLearner, WhisperLearner
 from .model import ConformerCTC
 from .options import FinetuneOptions
 from .recognisers import CTCRecogniser, WhisperRecogniser
@@ -132,9 +133,7 @@ def _scale(network: Any, recordings: Sequence[Recording]) -> None:
     """Give the front end the mean and deviation of each mel band over (a part of) the training recordings."""
     every = max(1, len(recordings) // STATISTICS)
     frames = []
-    for item in (
-        recordings[::every] if not isinstance(recordings, Recordings) else recordings[0 : len(recordings) : every]
-    ):
+    for item in recordings[::every]:
         wave = torch.from_numpy(item.samples)[None]
         frames.append(network.front.log_power(wave, torch.tensor([wave.shape[1]])))
     deviation, mean = torch.std_mean(torch.cat(frames), dim=0)
@@ -184,7 +183,7 @@ def _usable(
         return False
     seconds = float(found.seconds[number])
     frames = int(seconds * (1 - options.speed) / recogniser.network.seconds_per_frame)
-    return seconds <= options.longest and fits(recogniser.labels.encode(found.transcripts[number]), frames)
+    return seconds <= options.longest and least_frames(recogniser.labels.encode(found.transcripts[number])) <= frames
 
 
 def _synthetic(texts: list[str], options: FinetuneOptions) -> list[Recording]:

@@ -6,8 +6,9 @@ from tsuite.domains.audio.whisper.transcribe import transcribe
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ....core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .config import WhisperConfig
@@ -24,9 +25,4 @@ _HOME = {
     "load": "pretrained",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Imported when first used: naming an option must not cost an import of torch.
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+__getattr__ = lazy_names(__name__, _HOME)
