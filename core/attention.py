@@ -118,6 +118,25 @@ def _repeat_heads(tensor: Tensor, heads: int) -> Tensor:
     return shared.reshape(batch, heads, steps, width)
 
 
+class ScoreCarry:
+    """Attention scores [B, H, T, S] on their way through the layers, each of which adds its own to them (RealFormer: He
+    et al. 2020, arXiv 2012.11747). One carry serves one pass."""
+
+    def __init__(self) -> None:
+        self.scores: Tensor | None = None
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None, scale: float | None, dropout: float
+    ) -> Tensor:
+        """Attention by the scores of this layer and those before it; shapes as in `attend`."""
+        key, value = _repeat_heads(key, query.shape[1]), _repeat_heads(value, query.shape[1])
+        scores = (query * (query.shape[3] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
+        self.scores = scores = scores if self.scores is None else scores + self.scores[:, :, : scores.shape[2]]
+        seen = scores if mask is None else scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        weights = seen.softmax(dim=-1)
+        return F.dropout(weights if mask is None else weights * mask, dropout) @ value
+
+
 class MultiHeadAttention(nn.Module):
     """Multi-head attention over x [B, T, C]: self-attention, or cross-attention where `context_dim` is given.
 
@@ -175,19 +194,23 @@ class MultiHeadAttention(nn.Module):
         positions: Tensor | Turn | None = None,
         cache: LayerCache | None = None,
         keep: int | None = None,
+        carry: ScoreCarry | None = None,
     ) -> Tensor:
         """x [B, T, C] -> [B, T, C].
 
         context [B, S, context_dim] for cross-attention (not needed where the cache remembers it); mask and bias as in
         `attend`; positions [T] or [B, T] for the rotation, or the `Turn` made of them (default 0..T-1 after what the
         cache holds); cache: keys and values of earlier steps are read and new ones appended; keep: only the first
-        `keep` positions ask, all of them answer -> [B, keep, C].
+        `keep` positions ask, all of them answer -> [B, keep, C]; carry: the scores of the layers before.
         """
         if causal and keep is not None:
             raise ValueError("the causal mask takes the queries for the last positions, `keep` asks for the first")
         query, key, value = self.project(x, context, positions=positions, cache=cache, keep=keep)
         dropout = self.dropout if self.training else 0.0
-        mixed = attend(query, key, value, mask=mask, bias=bias, causal=causal, scale=self.scale, dropout=dropout)
+        if carry is None:
+            mixed = attend(query, key, value, mask=mask, bias=bias, causal=causal, scale=self.scale, dropout=dropout)
+        else:
+            mixed = carry.attend(query, key, value, mask=mask, scale=self.scale, dropout=dropout)
         return self.out(mixed.transpose(1, 2).flatten(2))  # [B, H, T, D] -> [B, T, HD] -> [B, T, C]
 
     def weights(

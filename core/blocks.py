@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import Tensor, nn
 
-from .attention import MultiHeadAttention
+from .attention import MultiHeadAttention, ScoreCarry
 from .cache import LayerCache
 from .layers import MLP, Branch, LayerNorm, Norm
 from .positions import Rotary, Turn
@@ -36,6 +36,7 @@ class View:
 
     mask, context_mask: boolean, True = may attend, broadcastable to [B, H, T, S]; bias: float, likewise.
     positions [T] or [B, T] for rotary models, or the `Turn` made of them. keep: only the first `keep` positions ask.
+    carry: attention scores that are handed from layer to layer.
     """
 
     mask: Tensor | None = None
@@ -47,6 +48,7 @@ class View:
     cache: LayerCache | None = None
     context_cache: LayerCache | None = None
     keep: int | None = None
+    carry: ScoreCarry | None = None
 
 
 class Block(nn.Module, ABC):
@@ -95,6 +97,7 @@ class Block(nn.Module, ABC):
             positions=view.positions,
             cache=view.cache,
             keep=view.keep,
+            carry=view.carry,
         )
         return self.attention_branch(mixed)
 

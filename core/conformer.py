@@ -25,13 +25,6 @@ from .linear import Linear
 from .positions import Rotary
 
 
-class FrameBatchNorm(nn.BatchNorm1d):
-    """Batch norm over frames [..., C]; see `ConvolutionModule` for how padding is left out."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.flatten(0, -2)).view_as(input)
-
-
 class ConvolutionModule(nn.Module):
     """Mixes neighbouring frames, each channel by its own kernel.
 

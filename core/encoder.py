@@ -5,10 +5,12 @@ Axes: B batch, H heads, T positions, C width of the model.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from .attention import ScoreCarry
 from .blocks import Block, LayerOptions, View, build_blocks
 from .layers import LayerNorm
 from .positions import Alibi, RelativeBias
@@ -21,7 +23,8 @@ class Encoder(nn.Module):
     """`depth` layers over embedded x [B, T, C], and a norm at the end.
 
     final_norm: leave it out for post-norm layers, which end in one. position_bias: `RelativeBias` or `Alibi`, computed
-    once and shared by all layers. The other options are those of `LayerOptions`.
+    once and shared by all layers. residual_attention: scores are handed from layer to layer. The other options are
+    those of `LayerOptions`.
 
     >>> Encoder(dim=192, depth=12, heads=3, norm=partial(nn.LayerNorm, eps=1e-6))  # doctest: +SKIP
     """
@@ -34,13 +37,14 @@ class Encoder(nn.Module):
         heads: int,
         final_norm: bool = True,
         position_bias: RelativeBias | Alibi | None = None,
+        residual_attention: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__()
         self.dim = dim
         self.blocks = build_blocks(dim=dim, depth=depth, heads=heads, **options)
         self.norm = options.get("norm", LayerNorm)(dim) if final_norm else None
-        self.position_bias = position_bias
+        self.position_bias, self.residual_attention = position_bias, residual_attention
 
     def forward(
         self, x: Tensor, *, mask: Tensor | None = None, positions: Tensor | None = None, keep: int | None = None
@@ -55,7 +59,7 @@ class Encoder(nn.Module):
         for block in self.blocks[:-1]:
             x = block(x, view)
         for block in self.blocks[-1:]:
-            x = block(x, View(mask=_rows(view.mask, keep), bias=_rows(view.bias, keep), positions=positions, keep=keep))
+            x = block(x, replace(view, mask=_rows(view.mask, keep), bias=_rows(view.bias, keep), keep=keep))
         return x if self.norm is None else self.norm(x)
 
     def last_layers(self, x: Tensor, count: int, *, mask: Tensor | None = None) -> list[Tensor]:
@@ -79,7 +83,8 @@ class Encoder(nn.Module):
     def view(self, x: Tensor, *, mask: Tensor | None, positions: Tensor | None) -> View:
         """What each layer may look at."""
         bias = self.position_bias(x.shape[1], x.shape[1]) if self.position_bias is not None else None
-        return View(mask=mask, bias=bias, positions=positions)
+        carry = ScoreCarry() if self.residual_attention else None
+        return View(mask=mask, bias=bias, positions=positions, carry=carry)
 
 
 def _rows(table: Tensor | None, keep: int | None) -> Tensor | None:

@@ -142,6 +142,7 @@ def _predict(
         task.picture_training(results, request.folder) if command == "evaluate" else []
     )
     notices = [f"{failure.error}" for failure in failures]
+    extra: dict[str, Any] = {"baselines": summary.baselines} if summary.baselines else {}
     if split is None:
         notices += [f"{result.id}: {notice}" for result in results for notice in result.notices]
     return report(
@@ -154,7 +155,7 @@ def _predict(
         failures=failures,
         artifacts=artifacts,
         notices=notices,
-        extra=summary.details if command == "evaluate" else {},
+        extra={**extra, **(summary.details if command == "evaluate" else {})},
         shown=task.table(results, summary),
     )
 

@@ -55,6 +55,13 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x.float(), self.weight.shape, eps=self.eps).to(x.dtype) * self.weight
 
 
+class FrameBatchNorm(nn.BatchNorm1d):
+    """Batch norm of x [..., C] over everything but its channels (Ioffe and Szegedy 2015, arXiv 1502.03167)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.flatten(0, -2)).view_as(input)
+
+
 class MLP(nn.Module):
     """down(activation(up(x))): the feed-forward network of the original Transformer; `hidden` defaults to 4 dim."""
 

@@ -27,16 +27,17 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROLES = ("input", "target", "id", "time", "group", "weight", "ignored")
+ROLES = ("input", "target", "id", "time", "group", "weight", "past", "future", "static", "ignored")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """One column, or `count` neighbouring ones that belong together (the pixels of an image).
 
-    `role` is input, target, id (names the row), time, group (which series or speaker), weight or ignored; `kind` says
-    what a cell holds (number, integer, text, image path, audio path, SMILES, date, messages, ...); `position` counts
-    from 0 and matters where the table has no header; `unit` is that of a number ("kW", "grey level 0 to 255").
+    `role` is input, target, id (names the row), time, group (which series or speaker), weight, past, future or static
+    (covariates of a series: known up to now, known ahead, never changing) or ignored; `kind` says what a cell holds
+    (number, integer, text, image path, audio path, SMILES, date, messages, ...); `position` counts from 0 and matters
+    where the table has no header; `unit` is that of a number ("kW", "grey level 0 to 255").
     """
 
     name: str
@@ -66,7 +67,8 @@ class Format:
 
     `table` is the table's path inside a source that is a folder, `files` the pattern of the files beside it, `base`
     the folder (inside the source) that paths in cells start from. `delimiter` "" means any white space. `shape` is that
-    of one example's input (height, width), `rate` its samples a second (Hz), `every` the step between rows ("1h").
+    of one example's input (height, width), `rate` its samples a second (Hz), `every` the step between rows ("1h"),
+    `timezone` the IANA name of the local clock by which days and holidays go.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class Format:
     shape: tuple[int, ...] = ()
     rate: int = 0
     every: str = ""
+    timezone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

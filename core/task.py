@@ -141,9 +141,11 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Scores over many results: `metrics` are the headline numbers, `details` anything else worth keeping as JSON."""
+    """Scores over many results: `metrics` are the headline numbers, `baselines` the same of what any model has to beat,
+    by name; `details` anything else worth keeping as JSON."""
 
     metrics: dict[str, float] = field(default_factory=dict)
+    baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
 

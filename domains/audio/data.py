@@ -34,11 +34,12 @@ HUB_FILES = ["*.parquet", "*.csv", "*.tsv", "*.jsonl", "*.json", "*.wav", "*.fla
 
 @dataclass(frozen=True, kw_only=True)
 class Collection(core_task.Collection):
-    """Recordings, decoded when asked for."""
+    """Recordings, decoded when asked for; `language` is the code of a named set's, "" for others."""
 
     train: LazyRecordings
     validation: LazyRecordings
     test: LazyRecordings
+    language: str = ""
 
 
 def collect(
@@ -55,9 +56,10 @@ def collect(
     if data.endswith("dataset.toml") or (data in manifest.manifests() and not path.exists()):
         found = manifest.manifest(data)
         rows, told = _prompts(found, progress)
+        language = read_spoken(found.folder / "spoken.toml").language
         name, digest, stamp = found.name, found.sha256, f"{found.sha256} {found.split} {rows}"
     else:
-        name, digest, told = data, "", ()
+        name, digest, told, language = data, "", (), ""
         place = _place(data, path, progress)
         given = listing(place)
         rows, stamp = _spoken(given.rows, name), f"{place} {given.stamp}"
@@ -67,7 +69,7 @@ def collect(
     parts = {
         part: LazyRecordings(folder, part_rows, as_written=as_written) for part, part_rows in _parts(index, validation)
     }
-    return Collection(name=name, sha256=digest or content, notices=told, **parts)
+    return Collection(name=name, sha256=digest or content, notices=told, language=language, **parts)
 
 
 def prompts(data: str = "asterisk_en", *, words: int = 3, progress: Progress | None = None) -> list[tuple[Path, str]]:

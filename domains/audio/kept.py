@@ -85,9 +85,13 @@ class LazyRecordings(LazySequence[Recording]):
         return {**self.__dict__, "_samples": None}  # a worker maps the file itself
 
 
-def write(folder: Path, rows: Iterable[tuple[Row, str]], progress: Progress, *, name: str) -> None:
-    """Decode pairs of (row, transcript as spoken) into `folder`. Raises UserError that names every row whose sound
-    cannot be used."""
+def write(
+    folder: Path, rows: Iterable[tuple[Row, str]], progress: Progress, *, name: str, count: int | None = None
+) -> None:
+    """Decode pairs of (row, transcript as spoken) into `folder`; `count` of them, where that is known.
+
+    Raises UserError that names every row whose sound cannot be used.
+    """
     kept: list[Kept] = []
     problems: list[str] = []
     digest = hashlib.sha256()
@@ -95,16 +99,16 @@ def write(folder: Path, rows: Iterable[tuple[Row, str]], progress: Progress, *, 
     place = 0
     with open(folder / "samples.i16", "wb") as file:
         for number, (row, text) in enumerate(rows):
-            progress(number, len(rows) if isinstance(rows, list) else None, f"decoding {name}")
+            progress(number, len(rows) if isinstance(rows, list) else count, f"decoding {name}")
             try:
-                samples, notices, count = _decoded(row, whole)
+                samples, notices, length = _decoded(row, whole)
             except UserError as error:
                 problems.append(f"{row.where}: {error}")
                 continue
             path = str(row.sound) if not whole and isinstance(row.sound, Path) else ""
             kept.append(
                 Kept(
-                    id=row.id, written=row.written, transcript=text, part=row.part, start=place, count=count,
+                    id=row.id, written=row.written, transcript=text, part=row.part, start=place, count=length,
                     path=path, notices=notices,
                 )
             )  # fmt: skip

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from ...core.conformer import Conformer, FrameBatchNorm
+from ...core.conformer import Conformer
 from ...core.errors import UserError
+from ...core.layers import FrameBatchNorm
 from ...core.weights import KeyTable, Row, load_into, without_weights
 
 _LAYER = "conformer_layers.{}"

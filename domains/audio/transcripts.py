@@ -32,10 +32,12 @@ APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´＇", "'"))
 
 @dataclass(frozen=True, kw_only=True)
 class Spoken:
-    """How what is written is said (`said`: a written word to spoken ones), and files to leave out with the reason."""
+    """How what is written is said (`said`: a written word to spoken ones), files to leave out with the reason, and the
+    code of the language, "en"."""
 
     said: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
 
 
 def read_spoken(path: Path) -> Spoken:
@@ -47,6 +49,7 @@ def read_spoken(path: Path) -> Spoken:
         return Spoken(
             said={str(key).lower(): str(value) for key, value in table.get("said", {}).items()},
             left_out={str(key): str(value) for key, value in table.get("left_out", {}).items()},
+            language=str(table.get("language", "")),
         )
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError) as error:
         raise UserError(f"The table {path} cannot be read: {error}") from None

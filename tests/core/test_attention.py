@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
-from tsuite.core.attention import MultiHeadAttention, attend, attend_reference
+from tsuite.core.attention import MultiHeadAttention, ScoreCarry, attend, attend_reference
 from tsuite.core.cache import LayerCache
+from tsuite.core.encoder import Encoder
 from tsuite.core.layers import RMSNorm
 from tsuite.core.masks import causal_mask, key_mask, padding_mask, sliding_window_mask
 from tsuite.core.positions import Rotary
@@ -279,3 +280,27 @@ def test_dropout_only_while_training() -> None:
     assert not torch.equal(ours(x), ours(x))
     ours.eval()
     assert torch.equal(ours(x), ours(x))
+
+
+def test_scores_are_handed_from_layer_to_layer() -> None:
+    """RealFormer: the first layer attends as ever, the second by its own scores and those of the first."""
+    torch.manual_seed(0)
+    encoder = Encoder(dim=16, depth=2, heads=2, residual_attention=True)
+    plain = Encoder(dim=16, depth=2, heads=2)
+    plain.load_state_dict(encoder.state_dict())
+    x, mask = torch.randn(3, 5, 16), key_mask(torch.arange(5) < torch.tensor([[5], [3], [4]]))
+    carry, scores = ScoreCarry(), []
+    for block in encoder.blocks:
+        normed = block.attention_norm(x)
+        query, key, value = block.attention.project(normed)
+        own = query @ key.transpose(-2, -1) * block.attention.head_dim**-0.5
+        scores.append(own if not scores else scores[-1] + own)
+        want = (scores[-1].masked_fill(~mask, float("-inf")).softmax(-1) @ value).transpose(1, 2).flatten(2)
+        got = block.attention(normed, mask=mask, carry=carry)
+        assert_close(got, block.attention.out(want))
+        x = x + got
+        x = x + block.mlp(block.mlp_norm(x))
+    first = plain.blocks[0].attention(normed := plain.blocks[0].attention_norm(x), mask=mask)
+    assert_close(first, encoder.blocks[0].attention(normed, mask=mask, carry=ScoreCarry()))
+    assert not torch.allclose(encoder(x, mask=mask), plain(x, mask=mask))
+    assert_close(encoder(x, mask=mask, keep=2), encoder(x, mask=mask)[:, :2])

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 from tsuite.core.chunks import ChunkedEncoder, ChunkedStack, chunk_mask
-from tsuite.core.conformer import Conformer, ConvolutionModule, FrameBatchNorm
+from tsuite.core.conformer import Conformer, ConvolutionModule
 from tsuite.core.encoder import Encoder
+from tsuite.core.layers import FrameBatchNorm
 from tsuite.core.masks import key_mask, padding_mask
 from tsuite.core.positions import Rotary
 

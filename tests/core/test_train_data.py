@@ -84,6 +84,7 @@ class Long(list):
     def __init__(self, lengths: list[int]) -> None:
         super().__init__(range(len(lengths)))
         self.lengths = lengths
+        self.shortest_first = False
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -109,6 +110,20 @@ def test_batches_of_similar_length(accumulate):
     assert not np.array_equal(
         MicroBatches(Toy(), Long(lengths), build(ToyOptions, {"seed": 5}), rank=0, world=1).order(0), grouped.order(0)
     )
+
+
+def test_the_first_epoch_may_go_from_short_to_long():
+    lengths = np.random.default_rng(1).integers(1, 500, 400).tolist() * 3  # each example three times
+    examples = Long(lengths)
+    examples.shortest_first = True
+    data = MicroBatches(Toy(), examples, build(ToyOptions, {"batch_size": 8}), rank=0, world=1)
+    assert sorted(data.order(0).tolist()) == sorted(data.order(1).tolist()) == list(range(1200))
+    means = np.asarray(lengths)[data.order(0)].reshape(-1, 100).mean(axis=1)
+    assert (np.diff(means) > 0).all()
+    batches = data.order(0).reshape(-1, 8) % 400
+    assert np.mean([len(set(batch.tolist())) for batch in batches]) > 7.5  # copies seldom meet
+    later = np.asarray(lengths)[data.order(1)].reshape(-1, 100).mean(axis=1)
+    assert (np.diff(later) < 0).any()
 
 
 def test_few_examples_of_any_length():

@@ -25,6 +25,9 @@ from .model import ConformerCTC
 from .options import RunOptions
 from .recognisers import CTCRecogniser, WhisperRecogniser
 
+SHORT = 250
+"""Mel frames (of 10 ms) under which SpecAugment hides nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpeechBatch(Batch):
@@ -198,9 +201,14 @@ Learner = CTCLearner | WhisperLearner
 
 
 def _hidden(mel: Tensor, lengths: Tensor, masks: float) -> Tensor:
-    """mel [B, F, M] with bands and stretches hidden (SpecAugment); draws from torch's own generator."""
+    """mel [B, F, M] with bands and stretches hidden (SpecAugment); draws from torch's own generator.
+
+    Short recordings stay whole: they have too little around what is hidden to guess it by, and a network that has yet
+    to find where the labels are finds it there.
+    """
     stripes = max(1, round(2 * masks))
-    return spec_augment(mel, lengths.clamp(max=mel.shape[1]), _drawn(), channels=stripes, times=stripes)
+    hidden = spec_augment(mel, lengths.clamp(max=mel.shape[1]), _drawn(), channels=stripes, times=stripes)
+    return torch.where((lengths < SHORT)[:, None, None], mel, hidden)
 
 
 def _drawn() -> torch.Generator:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ....core.chunks import ChunkedEncoder, ChunkedStack, LayerState
-from ....core.conformer import Conformer, FrameBatchNorm
-from ....core.layers import MLP, LayerNorm
+from ....core.conformer import Conformer
+from ....core.layers import MLP, FrameBatchNorm, LayerNorm
 from ....core.linear import Linear
 from ....core.masks import padding_mask
 from ..frontend import LogMel

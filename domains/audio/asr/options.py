@@ -58,19 +58,22 @@ class FinetuneOptions(TrainOptions):
     validation: float = option(0.1, "share of the training recordings to choose by, where the data names none")
     longest: float = option(20.0, "seconds; longer recordings are left out")
     speed: float = option(0.1, "speed and pitch changed by up to this share")
-    noise: float = option(0.5, "share of the recordings that noise, an echo or a telephone is added to")
+    noise: float = option(0.2, "share of the recordings that noise, an echo or a telephone is added to")
     mask: float = option(
-        1.0, "strength of SpecAugment: bands and stretches of the spectrogram that are hidden (0: none)"
+        0.5, "strength of SpecAugment: bands and stretches of the spectrogram that are hidden (0: none)"
     )
-    join: float = option(0.2, "share of the recordings that another one is put behind")
+    join: float = option(0.1, "share of the recordings that another one is put behind")
     synthetic: int = option(
-        0, "recordings of the training sentences by espeak-ng in many voices (0: none; -1: four for each)"
+        -1, "recordings made by espeak-ng in many voices (0: none; -1: what suits a network from scratch)"
     )
-    language: str = option("en", "of the recordings, for a Whisper of many languages")
+    words: str = option(
+        "auto", "what they say beside the training sentences: words of a list, one a line; auto: frequent ones; none"
+    )
+    language: str = option("auto", "of the recordings, as a code like en (auto: that of a named data set)")
     lora: int = option(0, "rank of LoRA adapters on a pretrained network, merged at the end (0: all weights learn)")
     intermediate: float = option(0.3, "weight of the intermediate CTC loss of a network from scratch")
     lm_order: int = option(3, "order of the word n-gram model of the training transcripts that goes along (0: none)")
-    batch_size: int = option(16, "recordings in one optimiser step, over all processes and accumulated parts")
+    batch_size: int = option(8, "recordings in one optimiser step, over all processes and accumulated parts")
     weight_decay: float = option(0.01, "AdamW's decay of matrices")
 
     def __post_init__(self) -> None:

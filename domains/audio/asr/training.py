@@ -15,7 +15,6 @@ from ....core.lazy import LazySequence
 from ....core.options import build, override, split_settings
 from ....core.task import Prepared, Splits
 from ....core.weights import count_parameters
-from .. import synthesis
 from ..augment import Augmentation
 from ..ctc import least_frames
 from ..data import Collection, collect
@@ -29,31 +28,42 @@ from .learning import Changes, CTCLearner, WhisperLearner
 from .model import ConformerCTC
 from .options import FinetuneOptions
 from .recognisers import CTCRecogniser, WhisperRecogniser
+from .synthetic import synthetic
 
 SIZES: Mapping[str, Mapping[str, Any]] = {
     "tiny": {"dim": 96, "depth": 6, "heads": 4},
     "small": {"dim": 144, "depth": 8, "heads": 4},
     "base": {"dim": 256, "depth": 12, "heads": 4},
 }
-SCRATCH_SECONDS = 60_000.0
-"""Sound that a network from scratch hears in all where nobody says how many epochs: some 45 times the default data."""
-VOICES = tuple(f"{accent}+{variant}" for accent in ("en-us", "en-gb") for variant in synthesis.VARIANTS)
+SCRATCH_SECONDS = 190_000.0
+"""Sound that a network from scratch hears in all where nobody says how many epochs: some fifty hours."""
+REAL = 0.4
+"""Share of the sound in an epoch that is real, at least: recordings come again where more than they is made."""
 STATISTICS = 100
 """Recordings by which the spectrogram's bands are scaled."""
 
 
 class Recordings(LazySequence[Recording]):
-    """Recordings to learn from, real ones first; `lengths` [R] in frames of 10 ms, by which batches are grouped."""
+    """Recordings to learn from: real ones, each `times` in an epoch, and made ones.
 
-    def __init__(self, real: LazyRecordings, made: Sequence[Recording] = ()) -> None:
+    `lengths` [R] are in frames of 10 ms, and batches are grouped by them. The first epoch goes from short to long:
+    among long recordings CTC stays with a network that answers nothing but blanks.
+    """
+
+    shortest_first = True
+
+    def __init__(self, real: LazyRecordings, made: LazyRecordings | None = None) -> None:
         self.real, self.made = real, made
-        self.lengths = [round(100 * seconds) for seconds in (*real.seconds, *(item.seconds for item in made))]
+        others = [] if made is None else made.seconds
+        self.times = max(1, round(REAL / (1 - REAL) * sum(others) / sum(real.seconds)))
+        self.lengths = [round(100 * seconds) for seconds in (*np.tile(real.seconds, self.times), *others)]
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def item(self, number: int) -> Recording:
-        return self.real[number] if number < len(self.real) else self.made[number - len(self.real)]
+        count = self.times * len(self.real)
+        return self.real[number % len(self.real)] if self.made is None or number < count else self.made[number - count]
 
 
 def prepare(
@@ -69,18 +79,20 @@ def prepare(
     recogniser = known or _from_scratch(options, collection, shape)
     if isinstance(recogniser, CTCRecogniser) and not scratch:
         _require_labels(recogniser, collection, str(checkpoint))
-    options = _decide(options, recogniser, scratch=scratch, seconds=float(collection.train.seconds.sum()))
+    options = replace(options, language=collection.language) if options.language == "auto" else options
+    splits, notices = _splits(collection, recogniser, options, scratch=scratch)
+    train: Recordings = splits.train.examples  # pyright: ignore[reportAssignmentType]
+    options = _decide(options, recogniser, scratch=scratch, seconds=sum(train.lengths) / 100)
     if options.lm_order and isinstance(recogniser, CTCRecogniser):
         recogniser.lm = NGram.build(collection.train.transcripts, order=options.lm_order)
     task = cls(recogniser, pretrained.Located(path=collection.train.folder, source="scratch"))
-    splits, notices = _splits(collection, recogniser, options)
     if scratch:
         _scale(recogniser.network, splits.train.examples)
     elif options.lora:
         adapters.apply(recogniser.network, adapters.Method(kind="lora", rank=options.lora))
     task.changes = _changes(options)
     if isinstance(recogniser, WhisperRecogniser):
-        task.learner = WhisperLearner(recogniser, language=options.language, masks=options.mask)
+        task.learner = WhisperLearner(recogniser, language=options.language or "en", masks=options.mask)
     else:
         inner = options.intermediate if scratch else 0.0
         task.learner = CTCLearner(recogniser, masks=options.mask, intermediate=inner)
@@ -152,7 +164,7 @@ def _changes(options: FinetuneOptions) -> Changes:
 
 
 def _splits(
-    collection: Collection, recogniser: CTCRecogniser | WhisperRecogniser, options: FinetuneOptions
+    collection: Collection, recogniser: CTCRecogniser | WhisperRecogniser, options: FinetuneOptions, *, scratch: bool
 ) -> tuple[Splits, list[str]]:
     """The parts, without what is too long or too short for its transcript; said in words."""
     parts, notices = collection.splits(), []
@@ -166,12 +178,14 @@ def _splits(
         if not good:
             raise UserError(f"None of the {len(found)} recordings of {name} can be used.", "See --longest.")
         kept[name] = found.chosen(good)
-    made = _synthetic(kept["train"].transcripts, options)
+    made, told = synthetic(collection, recogniser, options, scratch=scratch)
+    if made is not None:
+        made = made.chosen(number for number in range(len(made)) if _usable(made, number, recogniser, options))
     return Splits(
         train=replace(parts.train, examples=Recordings(kept["train"], made)),
         validation=replace(parts.validation, examples=kept["validation"]),
         test=parts.test,
-    ), notices
+    ), [*notices, *told]
 
 
 def _usable(
@@ -184,15 +198,6 @@ def _usable(
     seconds = float(found.seconds[number])
     frames = int(seconds * (1 - options.speed) / recogniser.network.seconds_per_frame)
     return seconds <= options.longest and least_frames(recogniser.labels.encode(found.transcripts[number])) <= frames
-
-
-def _synthetic(texts: list[str], options: FinetuneOptions) -> list[Recording]:
-    """The training sentences, said by espeak-ng."""
-    count = 4 * len(texts) if options.synthetic < 0 else options.synthetic
-    if not count:
-        return []
-    order = np.random.default_rng(options.seed).permutation(np.arange(count) % len(texts))
-    return list(synthesis.synthesise([texts[int(place)] for place in order], VOICES, seed=options.seed))
 
 
 # -- words ------------------------------------------------------------------------------------------------------------

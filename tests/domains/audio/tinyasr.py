@@ -21,7 +21,7 @@ PITCH = {" ": 200.0, "d": 350.0, "o": 700.0, "r": 1400.0, "e": 2800.0}
 WORDS = ("do", "re", "doe", "rod", "ore")
 SHAPE = {"dim": "32", "depth": "2", "heads": "2", "kernel": "5", "channels": "8", "mels": "24", "dropout": "0"}
 QUICK: dict[str, Any] = {
-    "epochs": 14, "batch_size": 8, "lr": 5e-3, "speed": 0.0, "noise": 0.0, "mask": 0.0, "join": 0.0, "chunk": 4,
+    "epochs": 20, "batch_size": 8, "lr": 5e-3, "speed": 0.0, "noise": 0.0, "mask": 0.0, "join": 0.0, "chunk": 4,
     "intermediate": 0.0, "lm_order": 2,
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Time series: forecasting, and what its models share: tables, calendars, baselines, bands and scores."""

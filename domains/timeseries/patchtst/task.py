@@ -1,0 +1,351 @@
+"""The forecaster as a task: tables in, forecasts out; what `run`, `finetune` and `evaluate` compose."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ....core import pretrained
+from ....core.errors import UserError
+from ....core.pretrained import Located
+from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
+from ....core.weights import count_parameters
+from .. import ltsf, show, storage
+from ..baselines import carried_forward, repeat_last, seasonal_naive
+from ..conformal import Conformal
+from ..covariates import matched
+from ..dispatch import Battery, Tariff
+from ..finance import as_target, volatility_naives
+from ..forecast import NAIVE, Forecast, stack, summarise, table
+from ..heads import LEVELS
+from ..panel import Panel
+from ..tables import Columns, read_panel
+from ..verdict import verdicts
+from ..windows import Track, Window, WindowBatch, Windows, batch_of, cut, window_at
+from . import checkpoints
+from .checkpoints import Surroundings
+from .forecaster import Forecaster, Learner
+from .options import EvaluateOptions, FinetuneOptions, RunOptions, TableOptions
+from .parts import columns_of, parts_of
+from .rolling import forecast
+
+CALIBRATED_ON = 5_000
+"""Windows of the validation part that bands are calibrated on, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the network says of the rows of a batch, in deviations: y_hat [R, H], quantiles [R, Q, H]."""
+
+    y_hat: Tensor
+    quantiles: Tensor | None
+
+
+class ForecastTask(Task):
+    """A forecaster with what it needs around it: scaling, covariates, calendar, baselines."""
+
+    run_options = RunOptions
+    evaluate_options = EvaluateOptions
+    train_options = FinetuneOptions
+    monitor = ("loss", "min")
+    output_suffixes = (".csv", ".parquet")
+    network: Forecaster
+
+    def __init__(self, network: Forecaster, around: Surroundings, origin: Origin) -> None:
+        self.network, self.around, self.origin = network, around, origin
+        self.learner = Learner(network)
+        self.hide = 0.0  # share of training windows without covariates; only a training sets it
+
+    # -- making one ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None) -> ForecastTask:
+        located = pretrained.locate(cls.card, checkpoint)
+        if settings:
+            raise UserError(f"A trained forecaster's {next(iter(settings))} cannot be set.", "Train another one.")
+        network, around = cls._read(located)
+        origin = Origin(
+            source=located.source,
+            sha256=pretrained.weights_sha256(located.path),
+            parameters=count_parameters(network),
+            base=located.facts.get("base"),
+            notices=located.notices,
+        )
+        return cls(network, around, origin)
+
+    @classmethod
+    def _read(cls, located: Located) -> tuple[Forecaster, Surroundings]:
+        if located.is_ours:
+            return checkpoints.load(located, cls.card)
+        from . import transformers
+
+        return transformers.load(located)
+
+    @classmethod
+    def for_training(
+        cls, options: FinetuneOptions, *, data: str | None, checkpoint: str | None, settings: Mapping[str, Any]
+    ) -> Prepared:
+        from .training import prepare
+
+        return prepare(cls, options, data=data or cls.card.data, checkpoint=checkpoint, settings=settings)
+
+    def save(self, folder: Path) -> None:
+        checkpoints.save(folder, self.card, self.network, self.around)
+
+    # -- Source -> Example -> Batch -> Output -> Result -> Artifact -----------------------------------------------
+
+    def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Window]:
+        horizon, told = options.horizon or self.network.config.horizon, self.around.told
+        hints = Columns(past=told.past, future=told.future, static=told.static)
+        windows = []
+        for given in inputs:
+            panel = read_panel(
+                given, columns_of(options), hints=hints, frequency=options.frequency, timezone=options.timezone
+            )
+            if self.around.finance:
+                panel = as_target(panel, self.around.finance, days=self.around.days)
+            panel, notices = matched(panel, told, horizon)
+            notices = (*panel.notices, *notices, *self._strange(panel, horizon))
+            for track in self.tracks(panel):
+                windows.append(dataclasses.replace(window_at(track, track.steps, horizon), notices=notices))
+                notices = ()  # said once
+        return windows
+
+    def tracks(self, panel: Panel) -> list[Track]:
+        """The groups of a panel as the network sees them."""
+        scaling, calendar = self.around.scaling, self.around.calendar
+        return [scaling.track(group, panel.frequency, marks=calendar) for group in panel.groups]
+
+    def _strange(self, panel: Panel, horizon: int) -> tuple[str, ...]:
+        """What to be aware of when this panel is forecast by this checkpoint."""
+        found, config = [], self.network.config
+        if panel.frequency.alias != self.around.frequency.alias:
+            found.append(
+                f"this checkpoint learnt from steps of {self.around.frequency.alias}, these are of "
+                f"{panel.frequency.alias}: compare it with seasonal naive, or train one with tsuite finetune"
+            )
+        if horizon > config.horizon:
+            found.append(
+                f"trained for {config.horizon} steps: later ones read the forecasts of earlier ones, and bands widen"
+            )
+        short = [group.ids[0] for group in panel.groups if len(group) < config.lookback]
+        if short:
+            found.append(f"{short[0]} is shorter than the look-back of {config.lookback} steps: the rest is unobserved")
+        return tuple(found)
+
+    def held_out(self, data: str | None = None) -> Split:
+        horizon, around = self.network.config.horizon, self.around
+        told = TableOptions(past=",".join(around.told.past), future=",".join(around.told.future),
+                            static=",".join(around.told.static))  # fmt: skip
+        panel, borders, _ = parts_of(data or self.card.data, told, standard=around.benchmark is not None,
+            finance=around.finance, days=around.days)  # fmt: skip
+        panel, _ = matched(panel, around.told, 0)
+        spans = [(start, end - horizon + 1) for start, end in borders.spans("test")]
+        windows = Windows(self.tracks(panel), spans, horizon=horizon)
+        if not len(windows):
+            raise UserError(f"The held-out part of {panel.name} is shorter than the horizon, {horizon} steps.")
+        return Split(name=panel.name, part="test", examples=windows, sha256=panel.sha256)
+
+    def sample(self, data: str | None = None) -> Split:
+        split = self.held_out(data)
+        windows: Windows = split.examples  # pyright: ignore[reportAssignmentType]
+        last = [window_at(track, end - 1, windows.horizon) for track, (_, end) in
+                zip(windows.tracks, windows.spans, strict=True)]  # fmt: skip
+        return replace(split, part="test, its end", examples=last)
+
+    def preprocess(self, examples: Sequence[Window], *, training: bool = False) -> WindowBatch:
+        batch = batch_of(examples, lookback=self.network.config.lookback)
+        if training and self.hide:
+            # What was hidden in training can be done without: covariates but not the calendar, which is always known.
+            told = len(self.around.told.future)
+            seen = (torch.rand(len(batch.past)) >= self.hide)[:, None, None]
+            some = torch.cat(
+                [seen.expand(-1, told, 1), seen.new_ones(len(seen), batch.ahead.shape[1] - told, 1)], dim=1
+            )
+            batch = replace(batch, past=batch.past * seen, ahead=batch.ahead * some, known=batch.known & some)
+        return batch
+
+    def predict(self, batch: WindowBatch, options: RunOptions) -> Said:
+        y_hat, quantiles = forecast(self.network, batch, batch.target.shape[1])
+        return Said(y_hat=y_hat.float().cpu(), quantiles=None if quantiles is None else quantiles.float().cpu())
+
+    def postprocess(self, output: Said, examples: Sequence[Window], options: RunOptions) -> list[Forecast]:
+        y_hat = output.y_hat.numpy()
+        quantiles = None if output.quantiles is None else output.quantiles.numpy()
+        if quantiles is not None and options.calibrated and self.around.conformal is not None:
+            quantiles = self.around.conformal.apply(quantiles)
+        counts = np.cumsum([0, *(len(window.track.values) for window in examples)])
+        others = self._baselines(examples)
+        results = []
+        for number, window in enumerate(examples):
+            rows = slice(counts[number], counts[number + 1])
+            results.append(
+                self._result(
+                    window, y_hat[rows], None if quantiles is None else quantiles[rows],
+                    {name: values[rows] for name, values in others.items()}, options,
+                )
+            )  # fmt: skip
+        return results
+
+    def _result(
+        self,
+        window: Window,
+        y_hat: np.ndarray,
+        quantiles: np.ndarray | None,
+        others: dict[str, np.ndarray],
+        options: RunOptions,
+    ) -> Forecast:
+        """A window's rows in original units, with dates."""
+        track, group = window.track, window.track.group
+        stamps = group.index[window.origin : window.origin + window.horizon]
+        if len(stamps) < window.horizon:
+            stamps = self._stamps(window)
+        truth = cut(track.values, window.origin, window.origin + window.horizon)
+        scale = np.asarray([self.around.errors.get(name, np.nan) for name in group.ids])
+        if self.around.benchmark is None:
+            y_hat, truth = track.restored(y_hat), track.restored(truth)
+            quantiles = None if quantiles is None else track.restored(quantiles)
+            others = {name: track.restored(values) for name, values in others.items()}
+            scale = scale * track.scale[:, 0]
+        if options.non_negative:
+            y_hat, others = np.maximum(y_hat, 0), {name: np.maximum(values, 0) for name, values in others.items()}
+            quantiles = None if quantiles is None else np.maximum(quantiles, 0)
+        made = Forecast(
+            id=window.id, ids=group.ids, stamps=stamps, y_hat=y_hat, quantiles=quantiles, truth=truth, others=others,
+            scale=scale, unit=self.around.unit, notices=window.notices, window=window,
+        )  # fmt: skip
+        return self._dispatched(made, options) if options.task == "dispatch" else made
+
+    def _dispatched(self, made: Forecast, options: RunOptions) -> Forecast:
+        """The forecast with what a battery makes of each series."""
+        battery = Battery(capacity=options.capacity, power=options.power, efficiency=options.efficiency)
+        what = storage.what_is(self.around.unit, options.of)
+        if what == "demand" and not (options.price or options.peak_charge):
+            raise UserError(
+                "Where demand is forecast, a battery saves by a price that changes or by the highest demand.",
+                "Say what a peak costs: --peak-charge 10000 (for each MW).",
+            )
+        tariff = Tariff(peak_charge=options.peak_charge)
+        plan = storage.Storage(battery=battery, tariff=tariff, price=options.price, what=what, risk=options.risk).plan
+        hours = storage.hours_of(made)
+        return replace(made, planned=tuple(plan(made, row, hours) for row in range(len(made.ids))))
+
+    def _stamps(self, window: Window) -> Any:
+        index, end = window.track.group.index, window.origin
+        return window.track.frequency.after(index[end - 1], window.horizon)
+
+    def _baselines(self, windows: Sequence[Window]) -> dict[str, np.ndarray]:
+        """What the baselines forecast for the same windows: [R, H] each, in deviations."""
+        horizon, config = windows[0].horizon, self.network.config
+        reach = max(config.lookback, 2 * self.around.season)
+        history = np.concatenate([cut(window.track.values, window.origin - reach, window.origin) for window in windows])
+        found = {
+            NAIVE: seasonal_naive(history, horizon, self.around.season),
+            "repeat last": repeat_last(history, horizon),
+        }
+        if self.around.finance == "return":
+            location = np.concatenate([window.track.location / window.track.scale for window in windows])
+            found["no change"] = np.repeat(-location, horizon, axis=1)
+        if self.around.finance == "volatility":
+            name = "exponential mean"
+            found[name] = volatility_naives(history, horizon)[name].astype(np.float32)
+        if self.around.ridge is not None and horizon <= len(self.around.ridge):
+            past = carried_forward(history[:, -config.lookback :])
+            found["ridge"] = past @ self.around.ridge[:horizon].T
+        return found
+
+    # -- scores and pictures ------------------------------------------------------------------------------------------
+
+    def assess(self, split: Split, options: EvaluateOptions, **how: Any) -> tuple[list[Forecast], Summary]:
+        windows: Windows = split.examples  # pyright: ignore[reportAssignmentType]
+        horizon, stride = options.horizon or windows.horizon, options.stride or 1
+        spans = [(first, last + windows.horizon - horizon) for first, last in windows.spans]
+        chosen = Windows(windows.tracks, spans, horizon=horizon, stride=stride)
+        if not len(chosen):
+            raise UserError(f"The held-out part is shorter than the horizon, {horizon} steps.")
+        results = list(self.infer(chosen, options, **how))
+        summary = self._beside_published(summarise(results, stride=stride), horizon)
+        if self.around.finance:
+            days = self.around.days if self.around.finance == "volatility" else 1
+            found = verdicts(results, target=self.around.finance, stride=stride, days=days)
+            told = {name: {"sentence": verdict.sentence, **verdict.to_json()} for name, verdict in found.items()}
+            summary = replace(summary, details={**summary.details, "verdicts": told})
+        return results, summary
+
+    def _beside_published(self, summary: Summary, horizon: int) -> Summary:
+        """With the literature's rows for the same data, look-back and horizon, where it is made by its protocol."""
+        if not self.around.benchmark:
+            return summary
+        lookback = self.network.config.lookback
+        rows = ltsf.published(self.around.benchmark, lookback, horizon)
+        told = ltsf.what_is_published(self.around.benchmark, lookback, horizon)
+        found = {f"{row.model} (published)": {"mse": row.mse, "mae": row.mae} for row in rows}
+        details = {**summary.details, "published": [vars(row) for row in rows], "published_note": told}
+        return replace(summary, baselines={**summary.baselines, **found}, details=details)
+
+    def summarise(self, results: Sequence[Forecast]) -> Summary:
+        return summarise(results)
+
+    def table(self, results: Sequence[Forecast], summary: Summary) -> Any:
+        return storage.table(results) if any(item.planned for item in results) else table(results, summary)
+
+    def render(self, results: Sequence[Forecast], folder: Path, options: RunOptions) -> list[Path]:
+        if isinstance(options, EvaluateOptions):
+            return []
+        if folder.suffix in self.output_suffixes:
+            return [show.write_forecasts(results, folder)]
+        files = [show.write_forecasts(results, folder / f"forecast.{options.table}")]
+        if any(item.planned for item in results):
+            files.append(storage.write_schedules(results, folder / f"schedule.{options.table}"))
+            files += [storage.picture_schedule(results[0], folder / "schedule.png")] if options.picture else []
+        return [*files, show.picture_of(results, folder / "forecast.png")] if options.picture else files
+
+    def picture_training(self, results: Sequence[Forecast], folder: Path) -> list[Path]:
+        return show.picture_scores(results, folder) if len(results) > 1 else []
+
+    # -- learning -------------------------------------------------------------------------------------------------
+
+    @property
+    def trainable(self) -> nn.Module:
+        return self.learner
+
+    def loss(self, network: nn.Module, batch: WindowBatch) -> Tensor:
+        return network(batch)
+
+    def weight(self, batch: WindowBatch) -> float:
+        return float(batch.target_observed.sum())
+
+    @torch.inference_mode()
+    def finish(self, splits: Splits) -> None:
+        """Calibrate the bands on the validation part, which chose the weights and taught them nothing else."""
+        if self.network.config.head == "point":
+            return
+        windows: Windows = splits.validation.examples  # pyright: ignore[reportAssignmentType]
+        stride = max(1, len(windows) // CALIBRATED_ON)
+        mine, self.around = self.around, replace(self.around, benchmark="", conformal=None)  # in deviations
+        results = list(self.infer(windows[::stride], RunOptions(calibrated=False)))
+        rows = stack(results)
+        conformal = Conformal.fit(rows.y, rows.quantiles, LEVELS) if rows.quantiles is not None else None
+        self.around = replace(mine, conformal=conformal)
+
+    def example_batch(self, size: int) -> WindowBatch:
+        config = self.network.config
+        length = config.lookback + config.horizon
+        return WindowBatch(
+            values=torch.randn(size, config.lookback),
+            observed=torch.ones(size, config.lookback, dtype=torch.bool),
+            target=torch.randn(size, config.horizon),
+            target_observed=torch.ones(size, config.horizon, dtype=torch.bool),
+            past=torch.randn(size, config.past, config.lookback),
+            ahead=torch.randn(size, config.ahead, length),
+            known=torch.ones(size, config.ahead, length, dtype=torch.bool),
+            window=torch.arange(size),
+            static=torch.randn(size, config.static),
+        )

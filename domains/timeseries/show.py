@@ -1,0 +1,59 @@
+"""Forecasts as files: a table for programs, pictures for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from . import metrics, picture
+from .forecast import Forecast, stack
+from .frames import pd
+from .heads import LEVELS
+from .tables import write_table
+
+
+def write_forecasts(forecasts: Sequence[Forecast], path: Path) -> Path:
+    """All forecasts in one tidy table, by the ending of `path`."""
+    write_table(pd.concat([item.frame() for item in forecasts], ignore_index=True), path)
+    return path
+
+
+def picture_of(forecasts: Sequence[Forecast], path: Path) -> Path:
+    """History, forecast, bands, baseline and truth, series by series."""
+    drawn = []
+    for item in forecasts:
+        assert item.window is not None
+        track, origin = item.window.track, item.window.origin
+        index = track.group.index[:origin]
+        for row, name in enumerate(item.ids):
+            bands = {}
+            if item.quantiles is not None:
+                bands = {(LEVELS[low], LEVELS[high]): (item.quantiles[row, low], item.quantiles[row, high])
+                         for low, high, part in metrics.band_pairs(LEVELS) if part in (80, 40)}  # fmt: skip
+            known = not np.isnan(item.truth[row]).all()
+            drawn.append(
+                picture.Forecast(
+                    past=index, history=track.group.values[row, :origin], stamps=item.stamps, y_hat=item.y_hat[row],
+                    name=name, bands=bands, truth=item.truth[row] if known else None,
+                    others={other: values[row] for other, values in item.others.items() if other == "seasonal naive"},
+                )
+            )  # fmt: skip
+    unit = forecasts[0].unit if forecasts else ""
+    return picture.draw_forecasts(path, drawn, title="", unit=unit)
+
+
+def picture_scores(forecasts: Sequence[Forecast], folder: Path) -> list[Path]:
+    """The error at each step of the horizon beside the baselines', and how much of the truth the bands hold."""
+    rows = stack(forecasts)
+    if not len(rows.y):
+        return []
+    own = metrics.per_step(rows.y, rows.y_hat, rows.quantiles, LEVELS)
+    errors = {"this model": own["mae"]}
+    errors |= {name: metrics.per_step(rows.y, y_hat)["mae"] for name, y_hat in rows.others.items()}
+    coverage = {part / 100: own[f"coverage_{part}"] for part in (80, 40) if f"coverage_{part}" in own}
+    path = folder / "horizon.png"
+    title = f"{int(rows.origin[-1]) + 1:,} forecasts"
+    picture.draw_backtest(path, errors, coverage, title=title, unit=forecasts[0].unit)
+    return [path]
