@@ -20,6 +20,9 @@ from .train import fit
 from .train import folder as run_folder
 from .weights import count_parameters
 
+SCORES = ("metrics", "baselines", "before", "compared")
+"""Of what a run's card says of the held-out part: the scores; the rest describes the data."""
+
 
 def finetune(request: Request, options: Any, folder: Path | None, *, resume: bool = False) -> Report | None:
     """Train, keep the best weights, score them once on the held-out part of the data where it has one.
@@ -124,11 +127,15 @@ def _as_before(request: Request, options: Any, folder: Path) -> tuple[Request, A
 def _after(request: Request, task: Task, options: Any, test: Split | None, trained: Any) -> Report:
     """The report on a finished run; the held-out score goes into the run's card, and is computed only once."""
     scored: dict[str, Any] = trained.card.get("test") or {}
+    beside: Any = None
     if test is not None and not scored:
         best = type(task).load(str(trained.best))
         best.network.to(runtime.pick_device(request.device)).eval()
         after = _assess(request, best, test, "the result")
         scored = {**describe(test), "metrics": after[1].metrics}
+        if after[1].baselines:
+            scored["baselines"] = after[1].baselines
+            beside = best.table(*after)
         if (before := task.before(options)) is not None:
             before.network.to(runtime.pick_device(request.device)).eval()
             base = _assess(request, before, test, "what it started from")
@@ -142,7 +149,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
         "finetune",
         task,
         next(task.network.parameters()).device,
-        data={key: value for key, value in scored.items() if key not in ("metrics", "before", "compared")} or None,
+        data={key: value for key, value in scored.items() if key not in SCORES} or None,
         metrics=scored.get("metrics") or trained.metrics,
         artifacts=[trained.best, *files],
         extra={
@@ -152,8 +159,9 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
             "steps": trained.step,
             "training_seconds": trained.seconds,
             "stopped_early": trained.stopped_early,
+            **{name: scored[name] for name in ("baselines",) if name in scored},
         },
-        shown=_training_table(trained, scored),
+        shown=_training_table(trained, scored, beside),
     )
 
 
@@ -164,7 +172,9 @@ def _assess(request: Request, task: Task, test: Split, what: str) -> tuple[list[
         return task.assess(test, (task.evaluate_options or task.run_options)(), tick=tick)
 
 
-def _training_table(trained: Any, scored: Mapping[str, Any]) -> Any:
+def _training_table(trained: Any, scored: Mapping[str, Any], beside: Any) -> Any:
+    """Scores of the best weights; `beside` them a table of what they have to beat."""
+    from rich.console import Group
     from rich.table import Table
 
     shown = Table(
@@ -182,4 +192,4 @@ def _training_table(trained: Any, scored: Mapping[str, Any]) -> Any:
     for name in dict.fromkeys(name for column in columns for name in column):
         values = [column.get(name) for column in columns]
         shown.add_row(name.replace("_", " "), *("" if value is None else f"{value:.4f}" for value in values))
-    return shown
+    return shown if beside is None else Group(shown, beside)

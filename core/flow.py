@@ -100,7 +100,7 @@ def evaluate(request: Request, options: Any) -> Report:
     """Score the held-out part of the data."""
     task, device = prepare(request)
     with fetching(request.console):
-        split = task.held_out(request.data)
+        split = task.to_score(request.data, options)
     return _predict("evaluate", request, task, device, examples=split.examples, options=options, split=split)
 
 

@@ -214,6 +214,10 @@ class Task(ABC):
     def held_out(self, data: str | None = None) -> Split:
         """The fixed held-out examples of `data` (None: the card's default data), never trained on."""
 
+    def to_score(self, data: str | None, options: Any) -> Split:
+        """What `evaluate` scores: override where options say how `data` is to be read."""
+        return self.held_out(data)
+
     def sample(self, data: str | None = None) -> Split:
         """What `run` shows where it is given nothing; `evaluate` scores the whole held-out part."""
         return self.held_out(data)

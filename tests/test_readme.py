@@ -17,12 +17,14 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 @pytest.mark.parametrize("code", SNIPPETS, ids=[f"snippet {number}" for number in range(1, len(SNIPPETS) + 1)])
 def test_snippets_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (64, 48), "white").save(tmp_path / "photo.jpg")
+    hours = (f"2024-01-{1 + hour // 24:02} {hour % 24:02}:00,{40 + hour % 24},{hour % 7}\n" for hour in range(480))
+    (tmp_path / "load.csv").write_text("ds,load,temperature\n" + "".join(hours), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
 
 
 def test_there_are_snippets() -> None:
-    assert len(SNIPPETS) == 2
+    assert len(SNIPPETS) == 3
 
 
 def test_commands_name_options_that_exist() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.errors import UserError, near
+from .frequency import Frequency
 from .panel import Group, Panel, require_future
 
 
@@ -31,7 +32,8 @@ class Told:
 
 
 def matched(panel: Panel, told: Told, horizon: int) -> tuple[Panel, tuple[str, ...]]:
-    """The panel with the covariates that are told, in that order, and sentences on those that it lacks.
+    """The panel with the covariates that are told, in that order, its timelines reaching `horizon` steps beyond the
+    series (the calendar is known there, whatever else is), and sentences on the covariates that it lacks.
 
     Raises UserError for one that is lacking and needed, or known ahead for fewer than `horizon` steps.
     """
@@ -49,8 +51,12 @@ def matched(panel: Panel, told: Told, horizon: int) -> tuple[Panel, tuple[str, .
         panel, groups=groups, past=told.past, future=told.future, static=told.static,
         static_levels=told.static_levels,
     )  # fmt: skip
-    present = tuple(name for name in told.future if name in panel.future)
-    if present and any(group.ahead or not told.optional for group in panel.groups):
+    empty = {
+        name for place, name in enumerate(panel.future)
+        if told.optional and not any(np.isfinite(group.future[place]).any() for group in panel.groups)
+    }  # fmt: skip
+    present = tuple(name for name in told.future if name in panel.future and name not in empty)
+    if present and horizon and any(group.ahead or not told.optional for group in panel.groups):
         places = [told.future.index(name) for name in present]
         only = dataclasses.replace(
             chosen,
@@ -58,9 +64,21 @@ def matched(panel: Panel, told: Told, horizon: int) -> tuple[Panel, tuple[str, .
             groups=tuple(dataclasses.replace(group, future=group.future[places]) for group in groups),
         )
         require_future(only, horizon)
-    elif present:
-        notices += (f"{', '.join(present)} is not known after the end of {panel.name}: forecast without it.",)
-    return chosen, notices
+    elif present and horizon:
+        verb, it = ("are", "them") if len(present) > 1 else ("is", "it")
+        notices += (f"{', '.join(present)} {verb} not known after the end of {panel.name}: forecast without {it}.",)
+    reaching = tuple(_reaching(group, panel.frequency, horizon) for group in groups)
+    return dataclasses.replace(chosen, groups=reaching), notices
+
+
+def _reaching(group: Group, frequency: Frequency, horizon: int) -> Group:
+    more = horizon - group.ahead
+    if more <= 0:
+        return group
+    index = group.index.append(frequency.after(group.index[-1], more))
+    return dataclasses.replace(
+        group, index=index, future=np.pad(group.future, ((0, 0), (0, more)), constant_values=np.nan)
+    )
 
 
 def _matched(group: Group, panel: Panel, told: Told) -> Group:
@@ -82,8 +100,8 @@ def _rows(array: np.ndarray, have: tuple[str, ...], wanted: tuple[str, ...]) -> 
 
 
 def _codes(group: Group, panel: Panel, told: Told) -> np.ndarray:
-    """static [C, S] with the codes of the checkpoint; a word that it never met is 0 like what is not known."""
-    found = np.zeros((len(group.ids), len(told.static)), dtype=np.float32)
+    """static [C, S] with the codes of the checkpoint; NaN for what is not known, like a word that it never met."""
+    found = np.full((len(group.ids), len(told.static)), np.nan, dtype=np.float32)
     for place, name in enumerate(told.static):
         if name not in panel.static:
             continue
@@ -92,6 +110,6 @@ def _codes(group: Group, panel: Panel, told: Told) -> np.ndarray:
             words = panel.static_levels.get(name, ())
             known = told.static_levels[name]
             named = [words[int(code)] if np.isfinite(code) and int(code) < len(words) else "" for code in column]
-            column = np.asarray([known.index(word) if word in known else 0 for word in named], dtype=np.float32)
-        found[:, place] = np.nan_to_num(column)
+            column = np.asarray([known.index(word) if word in known else np.nan for word in named], dtype=np.float32)
+        found[:, place] = column
     return found

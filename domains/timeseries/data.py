@@ -68,6 +68,7 @@ def collect(
     data: str | Path | pd.DataFrame | pd.Series,
     columns: Columns = Columns(),  # noqa: B008
     *,
+    hints: Columns = Columns(),  # noqa: B008
     horizon: int = 1,
     frequency: str = "",
     timezone: str = "",
@@ -75,7 +76,7 @@ def collect(
     progress: Progress | None = None,
 ) -> Parts:
     """The series that `data` names: a name of `tsuite data list`, a csv, csv.gz or parquet file, a source such as
-    `hf://org/name/load.csv`, or a frame.
+    `hf://org/name/load.csv`, or a frame. hints: roles of columns that a table of one's own may have.
 
     Named sets keep their fixed split; any `columns` given replace the manifest's. Other series are cut in time into
     `shares` (train, validation, test), each but an empty one at least `horizon` steps long; series too short for that
@@ -86,7 +87,7 @@ def collect(
         panel = _named(named, columns, frequency, timezone, progress)
         return Parts(panel, _last(panel, named) if named.split.rule == "last" else _shared(panel, horizon, shares))
     place = _place(data, progress) if isinstance(data, (str, Path)) else data
-    panel = read_panel(place, columns, frequency=frequency, timezone=timezone)
+    panel = read_panel(place, columns, hints=hints, frequency=frequency, timezone=timezone)
     return Parts(panel, _shared(panel, horizon, shares))
 
 

@@ -20,6 +20,8 @@ from .windows import Window
 
 NAIVE = "seasonal naive"
 """The baseline that every test compares with."""
+REPEAT = "repeat last"
+"""The random walk, which no forecast of prices is shown without."""
 BAND = 80
 """The band (in %) that the headline numbers speak of: from q10 to q90."""
 
@@ -29,7 +31,7 @@ class Forecast(Result):
     """What follows one origin: y_hat [C, H], quantiles [C, Q, H] at `LEVELS` (None: the network says none), in `unit`.
 
     truth [C, H]: what happened, NaN where it is not known. others: forecasts [C, H] of baselines by name. scale [C]:
-    the error that MASE counts in. Arrays are left out of JSON; `frame` holds them.
+    the error that MASE counts in. beside: the baseline that this is never shown without ("": none).
     """
 
     ids: tuple[str, ...]
@@ -43,21 +45,25 @@ class Forecast(Result):
     window: Window | None = field(default=None, repr=False)
     planned: tuple[Any, ...] = ()
     """What a battery makes of each series (`storage.Planned`), where that was asked for."""
+    beside: str = ""
 
     def frame(self) -> pd.DataFrame:
-        """One row for each series and step: unique_id, ds, horizon, y_hat, q10 … q90."""
+        """One row for each series and step: unique_id, ds, horizon, y_hat, q10 … q90; of prices also repeat_last."""
         from .tables import tidy
 
         count = len(self.stamps)
         bands = {} if self.quantiles is None else {level: self.quantiles[:, place].ravel()
                                                    for place, level in enumerate(LEVELS)}  # fmt: skip
-        return tidy(
+        table = tidy(
             [name for name in self.ids for _ in range(count)],
             self.stamps.append([self.stamps] * (len(self.ids) - 1)),
             np.tile(np.arange(1, count + 1), len(self.ids)),
             self.y_hat.ravel(),
             bands,
         )
+        if self.beside:
+            table.insert(4, self.beside.replace(" ", "_"), self.others[self.beside].ravel())
+        return table
 
     def to_json(self) -> dict[str, Any]:
         known = not np.isnan(self.truth).all()
@@ -69,6 +75,7 @@ class Forecast(Result):
                 {
                     "unique_id": name,
                     "y_hat": _rounded(self.y_hat[row]),
+                    **({self.beside.replace(" ", "_"): _rounded(self.others[self.beside][row])} if self.beside else {}),
                     **({} if self.quantiles is None else {
                         f"q{round(100 * level)}": _rounded(self.quantiles[row, place])
                         for place, level in enumerate(LEVELS)
@@ -179,28 +186,29 @@ def table(forecasts: Sequence[Forecast], summary: Summary) -> Any:
 
 
 def _scored(summary: Summary) -> Any:
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(
-        title=f"forecasts from {summary.details['origins']:,} origins", title_justify="left", header_style="bold"
-    )
-    names = [name for name in ("mae", "rmse", "smape", "mase", "wql", f"coverage{BAND}", f"width{BAND}")
-             if name in summary.metrics]  # fmt: skip
-    shown.add_column("")
+    count = summary.details["origins"]
+    title = f"forecasts from {count:,} origins" if count > 1 else None
+    shown = Table(title=title, title_justify="left", header_style="bold", caption_justify="left")
+    names = [name for name in ("mae", "rmse", "mse", "mase", "wql", f"coverage{BAND}") if name in summary.metrics]
+    shown.add_column("", no_wrap=True)
     for name in names:
         shown.add_column(name, justify="right")
     for who, scores in {"this model": summary.metrics, **summary.baselines}.items():
         values = (scores.get(name) for name in names)
         shown.add_row(who, *("" if value is None else f"{value:.4g}" for value in values))
+    told = []
     if (test := summary.details.get("diebold_mariano")) and test["p_value"] is not None:
         better = "better" if test["difference"] < 0 else "worse"
-        shown.caption = (
+        told.append(
             f"{better} than {test['against']} by {abs(test['difference']):.4g} of MAE "
             f"(Diebold-Mariano p = {test['p_value']:.2g})"
         )
-    for verdict in summary.details.get("verdicts", {}).values():
-        shown.caption = f"{shown.caption or ''}\n{verdict['sentence']}".strip()
-    return shown
+    told += [verdict["sentence"] for verdict in summary.details.get("verdicts", {}).values()]
+    return Group(shown, *(Text(sentence) for sentence in told))  # a caption would be as narrow as the table
 
 
 def _coming(forecasts: Sequence[Forecast], rows: int = 12) -> Any:
@@ -210,12 +218,13 @@ def _coming(forecasts: Sequence[Forecast], rows: int = 12) -> Any:
     bands = forecasts and all(item.quantiles is not None for item in forecasts)
     for name in ("series", "when"):
         shown.add_column(name)
-    for name in ("forecast", *(("q10", "q90") if bands else ())):
+    beside = forecasts[0].beside if forecasts else ""
+    for name in ("forecast", *((beside,) if beside else ()), *(("q10", "q90") if bands else ())):
         shown.add_column(name, justify="right")
     for item in forecasts[:6]:
         for row, name in enumerate(item.ids[:6]):
             for step in range(min(rows, len(item.stamps))):
-                values = [item.y_hat[row, step]]
+                values = [item.y_hat[row, step], *([item.others[beside][row, step]] if beside else [])]
                 values += (
                     [] if item.quantiles is None else [item.quantiles[row, 0, step], item.quantiles[row, -1, step]]
                 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import metrics, picture
-from .forecast import Forecast, stack
+from .forecast import NAIVE, Forecast, stack
 from .frames import pd
 from .heads import LEVELS
 from .tables import write_table
@@ -17,6 +17,15 @@ from .tables import write_table
 def write_forecasts(forecasts: Sequence[Forecast], path: Path) -> Path:
     """All forecasts in one tidy table, by the ending of `path`."""
     write_table(pd.concat([item.frame() for item in forecasts], ignore_index=True), path)
+    return path
+
+
+def write_steps(forecasts: Sequence[Forecast], path: Path) -> Path:
+    """A row for each step of the horizon: scores of the model, and the MAE of every baseline."""
+    rows = stack(forecasts)
+    own = metrics.per_step(rows.y, rows.y_hat, rows.quantiles, LEVELS, rows.scale)
+    others = {f"mae {name}": metrics.per_step(rows.y, y_hat)["mae"] for name, y_hat in rows.others.items()}
+    write_table(pd.DataFrame({"horizon": np.arange(1, rows.y.shape[1] + 1), **own, **others}), path)
     return path
 
 
@@ -37,7 +46,8 @@ def picture_of(forecasts: Sequence[Forecast], path: Path) -> Path:
                 picture.Forecast(
                     past=index, history=track.group.values[row, :origin], stamps=item.stamps, y_hat=item.y_hat[row],
                     name=name, bands=bands, truth=item.truth[row] if known else None,
-                    others={other: values[row] for other, values in item.others.items() if other == "seasonal naive"},
+                    others={other: item.others[other][row] for other in dict.fromkeys((item.beside, NAIVE))
+                            if other in item.others},
                 )
             )  # fmt: skip
     unit = forecasts[0].unit if forecasts else ""

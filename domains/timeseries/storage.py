@@ -81,10 +81,10 @@ def what_is(unit: str, asked: str) -> str:
 def hours_of(forecast: Forecast) -> float:
     """The length of a step. Raises UserError for steps that are no length of time."""
     assert forecast.window is not None
-    seconds = forecast.window.track.frequency.seconds
-    if not seconds:
+    frequency = forecast.window.track.frequency
+    if frequency.step.kind not in ("fixed", "days") or not frequency.seconds:
         raise UserError("A battery needs steps of equal length in time.", "These are months, or plain numbers.")
-    return seconds / 3600
+    return frequency.seconds / 3600
 
 
 def write_schedules(forecasts: Sequence[Forecast], path: Path) -> Path:

@@ -48,9 +48,15 @@ class Columns:
         )
 
     def with_hints(self, hints: Columns, there: Iterable[str]) -> Columns:
-        """These, and the covariates that `hints` names where they are `there` and have no other role."""
+        """These, and what `hints` names where it is `there` and has no other role; targets only where all of them are
+        there and none is said."""
         said, free = {name for _, name in self.named()}, set(there)
-        found = {}
+        found: dict[str, Any] = {
+            role: getattr(self, role) or (name if (name := getattr(hints, role)) in free - said else "")
+            for role in ("id", "time")
+        }
+        if not self.targets and set(hints.targets) <= free - said:
+            found["targets"] = hints.targets
         for role in ("past", "future", "static"):
             more = (name for name in getattr(hints, role) if name in free and name not in said)
             found[role] = (*getattr(self, role), *more)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from .finance import Verdict, random_walk_verdict
-from .forecast import Forecast
+from .forecast import NAIVE, REPEAT, Forecast
 
-WALK = {"price": "repeat last", "return": "no change", "volatility": "repeat last"}
+WALK = {"price": REPEAT, "return": "no change", "volatility": REPEAT}
 """The baseline that is a random walk of prices, or on volatility the simplest forecast."""
+NAIVES = {*WALK.values(), NAIVE, "exponential mean"}
+"""Forecasts that nothing was learnt for."""
 
 
 def verdicts(forecasts: Sequence[Forecast], *, target: str, stride: int, days: int) -> dict[str, Verdict]:
@@ -23,8 +25,9 @@ def verdicts(forecasts: Sequence[Forecast], *, target: str, stride: int, days: i
         for row, name in enumerate(item.ids):
             rows.setdefault(name, []).append((item, row))
     found = {}
+    naives = NAIVES & set(forecasts[0].others) if forecasts else set()
     for name, places in rows.items():
-        naive = {other: np.stack([item.others[other][row] for item, row in places]) for other in places[0][0].others}
+        naive = {other: np.stack([item.others[other][row] for item, row in places]) for other in sorted(naives)}
         found[name] = random_walk_verdict(
             np.stack([item.truth[row] for item, row in places]),
             np.stack([item.y_hat[row] for item, row in places]),

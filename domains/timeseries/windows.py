@@ -11,7 +11,8 @@ H horizon, P past covariates, F covariates known ahead (calendar included).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 from ...core.lazy import LazySequence
 from ...core.task import Batch, Example
 from .calendar import calendar
+from .frames import pd
 from .frequency import Frequency
 from .panel import Group
 
@@ -30,7 +32,7 @@ class Track:
     """A group as a network sees it: standardised, with what is missing marked by NaN.
 
     values [C, N]; past [P, N]; ahead [F, N + K], calendar last; static [C, S]; location and scale [C, 1] undo the
-    standardisation of the values.
+    standardisation of the values; errors [C]: the error that MASE counts in, in deviations (None: not known).
     """
 
     group: Group
@@ -41,6 +43,7 @@ class Track:
     static: np.ndarray
     location: np.ndarray
     scale: np.ndarray
+    errors: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
@@ -55,24 +58,34 @@ class Track:
 
 @dataclass(frozen=True, kw_only=True)
 class Window(Example):
-    """Forecast from `origin` on, the first step that is not known, for `horizon` steps."""
+    """Forecast from `origin` on, the first step that is not known, for `horizon` steps; in original units, or with
+    `deviations` in the track's own, in which the literature scores."""
 
     track: Track = field(repr=False)
     origin: int
     horizon: int
+    deviations: bool = False
     notices: tuple[str, ...] = ()
 
 
 class Windows(LazySequence[Window]):
     """The windows of tracks whose origins lie in a range for each: numbers stand for places, and nothing is cut out.
 
-    spans: for each track the first origin and the one after the last; stride: steps between origins.
+    spans: for each track the first origin and the one after the last; stride: steps between origins; deviations: see
+    `Window`.
     """
 
     def __init__(
-        self, tracks: Sequence[Track], spans: Sequence[tuple[int, int]], *, horizon: int, stride: int = 1
+        self,
+        tracks: Sequence[Track],
+        spans: Sequence[tuple[int, int]],
+        *,
+        horizon: int,
+        stride: int = 1,
+        deviations: bool = False,
     ) -> None:
         self.tracks, self.spans, self.horizon, self.stride = list(tracks), list(spans), horizon, stride
+        self.deviations = deviations
         counts = [max(0, -(-(last - first) // stride)) for first, last in spans]
         self._ends = np.cumsum([0, *counts])
 
@@ -82,15 +95,15 @@ class Windows(LazySequence[Window]):
     def item(self, number: int) -> Window:
         place = int(np.searchsorted(self._ends, number, side="right")) - 1
         origin = self.spans[place][0] + (number - int(self._ends[place])) * self.stride
-        return window_at(self.tracks[place], origin, self.horizon)
+        return window_at(self.tracks[place], origin, self.horizon, deviations=self.deviations)
 
 
-def window_at(track: Track, origin: int, horizon: int) -> Window:
+def window_at(track: Track, origin: int, horizon: int, *, deviations: bool = False) -> Window:
     """The window of a track that begins to forecast at `origin`."""
     ids, index = track.group.ids, track.group.index
     name = ids[0] if len(ids) == 1 else f"{len(ids)} series"
     when = f"from {index[origin]}" if origin < len(index) else f"after {index[-1]}"
-    return Window(id=f"{name} {when}", track=track, origin=origin, horizon=horizon)
+    return Window(id=f"{name} {when}", track=track, origin=origin, horizon=horizon, deviations=deviations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +112,7 @@ class WindowBatch(Batch):
 
     values, observed [R, L]; target, target_observed [R, H]; past [B, P, L], ahead [B, F, L + H] with NaN as 0;
     known [B, F, L + H]: False where a covariate is missing; window [R]: the window that a row belongs to;
-    static [R, S].
+    static [R, S], 0 (the mean) where it is not known.
     """
 
     values: Tensor
@@ -148,7 +161,36 @@ def batch_of(windows: Sequence[Window], *, lookback: int) -> WindowBatch:
         ahead=ahead.nan_to_num(0.0),
         known=~ahead.isnan(),
         window=torch.tensor(numbers),
-        static=torch.from_numpy(np.concatenate(statics)).float(),
+        static=torch.from_numpy(np.concatenate(statics)).float().nan_to_num(0.0),
+    )
+
+
+def in_parts(batch: WindowBatch, rows: int) -> Iterator[WindowBatch]:
+    """The batch in parts of whole windows with about so many rows each, so that wide tables fit into memory."""
+    ends = torch.bincount(batch.window, minlength=len(batch.past)).cumsum(0)
+    number = (ends - 1) // rows  # the part that each window goes to
+    for part in number.unique().tolist():
+        windows = number == part
+        chosen = windows[batch.window]
+        cut_out = {
+            item.name: getattr(batch, item.name)[windows if item.name in ("past", "ahead", "known") else chosen]
+            for item in dataclasses.fields(batch)
+        }
+        yield dataclasses.replace(batch, **{**cut_out, "window": cut_out["window"] - cut_out["window"][0]})
+
+
+def without_some(batch: WindowBatch, told: int, share: float) -> WindowBatch:
+    """The batch with covariates hidden in a share of its windows, so that a network learns to do without them: in half
+    of these all of them, in half only what is known ahead, where a history has them and nobody knows how they go on.
+
+    told: of those known ahead the first so many; the calendar behind them is always known."""
+    draw = torch.rand(len(batch.past))[:, None, None]
+    behind = torch.arange(batch.ahead.shape[2]) < batch.values.shape[1]
+    seen = (draw >= share) | ((draw >= share / 2) & behind)  # [B, 1, L + H]
+    always = batch.ahead.shape[1] - told
+    seen = torch.cat([seen.expand(-1, told, -1), seen.new_ones(len(seen), always, seen.shape[2])], dim=1)
+    return dataclasses.replace(
+        batch, past=batch.past * (draw >= share / 2), ahead=batch.ahead * seen, known=batch.known & seen
     )
 
 
@@ -182,14 +224,15 @@ class Scaling:
             static=_joint([group.static.T for group in groups]),
         )
 
-    def track(self, group: Group, frequency: Frequency, *, end: int | None = None, marks: bool = True) -> Track:
-        """The group standardised. end: steps from which on nothing is to be known (of series that are new)."""
+    def track(self, group: Group, frequency: Frequency, *, end: int | None = None, marks: int = 0) -> Track:
+        """The group standardised, with so many rows of `calendar_of`. end: the step before which a series' own mean and
+        deviation are taken (None: all that there is of it)."""
         rows = zip(group.ids, group.values[:, :end], strict=True)
         found = np.asarray([self._of(name, row) for name, row in rows], dtype=np.float32)
         location, scale = found[:, :1], found[:, 1:]
         ahead = _standardised(group.future, self.ahead)
         if marks:
-            ahead = np.concatenate([ahead, calendar(group.index, frequency)[0]])
+            ahead = np.concatenate([ahead, calendar_of(group.index, marks)])
         return Track(
             group=group,
             frequency=frequency,
@@ -211,13 +254,22 @@ class Scaling:
         return learnt if alike or np.isnan(row).all() else own
 
 
+def calendar_of(index: pd.Index, marks: int) -> np.ndarray:
+    """The calendar that a network takes which learnt `marks` rows of it: [marks, N], NaN for stamps that have none.
+
+    Cycles go from short to long, and those that suit a frequency are the last of all: so whatever frequency a network
+    meets later, it is told what it was told while it learnt."""
+    rows, _ = calendar(index, Frequency(alias="h"))
+    return rows[len(rows) - marks :] if len(rows) else np.full((marks, len(index)), np.nan, dtype=np.float32)
+
+
 def moments(row: np.ndarray) -> tuple[float, float]:
     """Mean and deviation of what is observed in row [N]; a constant has the deviation 1."""
     seen = row[~np.isnan(row)].astype(np.float64)
     if not len(seen):
         return 0.0, 1.0
     deviation = float(seen.std())
-    return float(seen.mean()), deviation if deviation > 1e-6 * max(1.0, abs(float(seen.mean()))) else 1.0
+    return float(seen.mean()), deviation if deviation > max(1e-6 * abs(float(seen.mean())), 1e-30) else 1.0
 
 
 def _joint(arrays: Sequence[np.ndarray]) -> tuple[tuple[float, float], ...]:

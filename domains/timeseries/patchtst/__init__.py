@@ -1,6 +1,6 @@
 """timeseries.patchtst: forecasts with bands, for series of any kind.
 
-from tsuite.domains.timeseries.patchtst import PatchTST, PatchTSTConfig
+from tsuite.domains.timeseries.patchtst import ForecastModel, PatchTST, PatchTSTConfig
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from ....core.lazy import lazy_names
 if TYPE_CHECKING:
     from .config import DecoderConfig, ITransformerConfig, PatchTSTConfig
     from .decoder import DecoderForecaster
+    from .estimator import ForecastModel
     from .model import PatchTST
     from .task import ForecastTask
     from .variates import ITransformer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOME = {
     "DecoderConfig": "config",
     "DecoderForecaster": "decoder",
+    "ForecastModel": "estimator",
     "ForecastTask": "task",
     "ITransformer": "variates",
     "ITransformerConfig": "config",

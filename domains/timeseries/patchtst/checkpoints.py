@@ -24,6 +24,7 @@ from ....core.registry import Card
 from ....core.weights import load_into, without_weights
 from ..conformal import Conformal
 from ..covariates import Told
+from ..data import SHARES
 from ..frequency import Frequency
 from ..windows import Scaling
 from .config import DecoderConfig, ForecasterConfig, ITransformerConfig, PatchTSTConfig
@@ -49,7 +50,8 @@ class Surroundings:
     conformal: how its bands are corrected, in deviations of a series; errors: for each series the error that MASE
     counts in; benchmark: made by the literature's protocol for the data set of that name ("": for one of no name),
     which leaves forecasts in deviations; None: for use. finance: what of prices is forecast ("": the series as they
-    are), volatility over so many days.
+    are), volatility over so many days. table, shares: what was said of the table it learnt from (see `TableOptions`),
+    and how that was split, so that nothing it learnt from is ever held out.
     """
 
     scaling: Scaling
@@ -64,6 +66,8 @@ class Surroundings:
     benchmark: str | None = None
     finance: str = ""
     days: int = 5
+    table: dict[str, str] = dataclasses.field(default_factory=dict)
+    shares: tuple[float, float, float] = SHARES
 
 
 def build_network(kind: str, shape: Mapping[str, Any]) -> Forecaster:
@@ -94,11 +98,13 @@ def load(located: Located, card: Card) -> tuple[Forecaster, Surroundings]:
             benchmark=saved["benchmark"],
             finance=str(saved["finance"]),
             days=int(saved["days"]),
+            table={str(name): str(said) for name, said in saved.get("table", {}).items()},
+            shares=tuple(map(float, saved.get("shares", SHARES))),  # pyright: ignore[reportArgumentType]
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"The config of {located.source} is incomplete: {error}.") from None
     load_into(network, {name: value.float() for name, value in tensors.items()}, source=located.source)
-    return network, surroundings
+    return network.eval(), surroundings
 
 
 def save(folder: Path, card: Card, network: Forecaster, around: Surroundings) -> None:
@@ -121,6 +127,8 @@ def save(folder: Path, card: Card, network: Forecaster, around: Surroundings) ->
         "benchmark": around.benchmark,
         "finance": around.finance,
         "days": around.days,
+        "table": around.table,
+        "shares": list(around.shares),
     }
     pretrained.save_ours(folder, card, tensors, config)
 

@@ -64,8 +64,8 @@ class DecoderForecaster(Forecaster):
         return torch.cat(found, dim=1)[:, : self.config.horizon]
 
     def loss(self, batch: WindowBatch) -> Tensor:
-        """Every patch but the first is forecast from those before it: the mean over them, for as many steps as the
-        horizon has."""
+        """Every patch but the first is forecast from those before it: of each row the mean over their steps, counted as
+        often as it has steps to forecast."""
         rows = self.normalise(batch.values, batch.observed)
         target = (batch.target - rows.location) / rows.scale * batch.target_observed
         values, observed = self._whole(rows.values, batch.observed)
@@ -78,8 +78,8 @@ class DecoderForecaster(Forecaster):
         truth, known = values[:, patch:], observed[:, patch:]
         weight = rows.scale.square() if self.config.head == "point" else rows.scale
         weight = torch.ones_like(weight) if self.config.head == "studentt" else weight
-        share = batch.target_observed.sum() / known.sum().clamp_min(1)
-        return self.head.loss(said.flatten(1, 2), truth, known, weight=weight) * share
+        share = batch.target_observed.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp_min(1)
+        return self.head.loss(said.flatten(1, 2), truth, known, weight=weight * share)
 
     def _whole(self, values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         """The last whole patches of values, observed [R, L]."""

@@ -37,7 +37,8 @@ class Normalised:
 
 
 class NLinear(nn.Module):
-    """A linear map of the look-back, around its last observed value (Zeng et al. 2023, arXiv 2205.13504)."""
+    """A linear map of the look-back, around its last observed value (Zeng et al. 2023, arXiv 2205.13504). In place of
+    what is missing stands the value before it, as in `baselines.RidgeNLinear`."""
 
     def __init__(self, lookback: int, horizon: int) -> None:
         super().__init__()
@@ -46,8 +47,9 @@ class NLinear(nn.Module):
 
     def forward(self, values: Tensor, observed: Tensor) -> Tensor:
         """values, observed [R, L] -> [R, H]."""
-        last = last_observed(values, observed)
-        return last + self.map((values - last) * observed)
+        values = carried_forward(values, observed)
+        last = values[:, -1:]
+        return last + self.map(values - last)
 
     @torch.no_grad()
     def start_from(self, weight: Tensor) -> None:
@@ -55,11 +57,14 @@ class NLinear(nn.Module):
         self.map.weight.copy_(weight)
 
 
-def last_observed(values: Tensor, observed: Tensor) -> Tensor:
-    """The last observed value [R, 1] of values [R, L]; 0 where there is none."""
+def carried_forward(values: Tensor, observed: Tensor) -> Tensor:
+    """values [R, L] with gaps filled by the value before them, leading ones by the first observed; 0 where none is."""
+    if bool(observed.all()):
+        return values
     places = torch.arange(values.shape[1], device=values.device) * observed
-    last = places.amax(dim=1, keepdim=True)
-    return values.gather(1, last) * observed.gather(1, last)
+    first = observed.to(torch.uint8).argmax(dim=1, keepdim=True)
+    before = torch.maximum(places.cummax(dim=1).values, first)
+    return values.gather(1, before) * observed.any(dim=1, keepdim=True)
 
 
 class Forecaster(nn.Module, ABC):

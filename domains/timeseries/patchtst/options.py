@@ -51,19 +51,24 @@ class RunOptions(TableOptions, CoreRunOptions):
 class EvaluateOptions(RunOptions):
     """Options of `tsuite evaluate timeseries.patchtst`."""
 
-    backtest: bool = option(False, "roll through the whole held-out part, and say how good each step of the horizon is")
-    stride: int = option(0, "steps between forecasts (0: one, with --backtest; else the horizon)")
+    backtest: bool = option(False, "say how good each step of the horizon is, in a table, and allow refits")
+    stride: int = option(1, "steps between the origins of forecasts")
+    refit: int = option(
+        0, "with --backtest: steps after which the network learns on from all that came before (0: never)"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.stride >= 0, f"--stride cannot be negative, as {self.stride} is.")
+        self.require(self.stride >= 1, f"--stride must be at least 1, not {self.stride}.")
+        self.require(self.refit >= 0, f"--refit cannot be negative, as {self.refit} is.")
+        self.require(self.backtest or not self.refit, "--refit is part of --backtest.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneOptions(TableOptions, TrainOptions):
     """Options of `tsuite finetune timeseries.patchtst`."""
 
-    horizon: int = option(0, "steps to forecast (0: a day of a clock's data, else a season)")
+    horizon: int = option(0, "steps to forecast (0: two days of a clock's data, else a season)")
     lookback: int = option(0, "steps looked back on (0: what suits the horizon and the season)")
     season: int = option(0, "steps of the season that seasonal naive repeats (0: by the frequency)")
     network: str = option("patchtst", "what forecasts", choices=("patchtst", "itransformer", "decoder"))
@@ -82,6 +87,9 @@ class FinetuneOptions(TableOptions, TrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.days >= 1, f"--days must be at least 1, not {self.days}.")
+        self.require(
+            not (self.protocol and self.finance), "--protocol ltsf scores series as they are, without --finance."
+        )
         for name in ("horizon", "lookback", "season"):
             self.require(getattr(self, name) >= 0, f"--{name} cannot be negative, as {getattr(self, name)} is.")
         for name in ("hide", "validation", "test"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ....core.manifest import manifests
 from .. import ltsf
 from ..data import SHARES, Border, Borders, collect
 from ..finance import as_target
 from ..panel import Panel
-from ..tables import Columns
+from ..tables import Columns, read_panel
+from .checkpoints import Surroundings
 from .options import TableOptions
 
 
@@ -25,9 +28,33 @@ def columns_of(options: TableOptions) -> Columns:
     )  # fmt: skip
 
 
+def said_of(options: TableOptions) -> dict[str, str]:
+    """What is worth remembering of the options: those that were said."""
+    return {item.name: said for item in fields(TableOptions) if (said := getattr(options, item.name))}
+
+
+def hints_of(around: Surroundings) -> Columns:
+    """The columns that a trained forecaster knows, for tables that have them."""
+    told, said = around.told, columns_of(TableOptions(**around.table))
+    return replace(said, past=told.past, future=told.future, static=told.static)
+
+
+def panel_of(data: Any, options: TableOptions, around: Surroundings) -> Panel:
+    """The series that a trained forecaster shall go on with: a file, a frame, or a named data set to its end."""
+    if isinstance(data, str) and data in manifests() and not Path(data).exists():
+        panel = collect(data, columns_of(options), frequency=options.frequency, timezone=options.timezone).panel
+    else:
+        panel = read_panel(
+            data, columns_of(options), hints=hints_of(around), frequency=options.frequency,
+            timezone=options.timezone or around.table.get("timezone", ""),
+        )  # fmt: skip
+    return as_target(panel, around.finance, days=around.days) if around.finance else panel
+
+
 def parts_of(
     data: Any,
     options: TableOptions,
+    around: Surroundings | None = None,
     *,
     shares: tuple[float, float, float] = SHARES,
     standard: bool = False,
@@ -36,10 +63,15 @@ def parts_of(
 ) -> tuple[Panel, Borders, str]:
     """The series, their borders, and the data set of the literature that they are ("": none).
 
-    standard: borders are those of the literature's protocol.
+    around: of a trained forecaster, which knows what it forecasts and of which columns. standard: borders are those of
+    the literature's protocol.
     """
+    hints, timezone = Columns(), options.timezone
+    if around is not None:
+        hints, timezone = hints_of(around), timezone or around.table.get("timezone", "")
+        standard, finance, days = around.benchmark is not None, around.finance, around.days
     parts = collect(
-        data, columns_of(options), frequency=options.frequency, timezone=options.timezone, shares=shares
+        data, columns_of(options), hints=hints, frequency=options.frequency, timezone=timezone, shares=shares
     )  # fmt: skip
     if finance:
         return as_target(parts.panel, finance, days=days), parts.borders, ""

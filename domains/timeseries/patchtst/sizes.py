@@ -11,8 +11,8 @@ from .options import FinetuneOptions
 
 PATCHES = 28
 """Patches of a look-back, about: enough to tell days apart, few enough to be quick."""
-STEPS = 4_000
-"""Optimiser steps of a training, at most, where nobody says how many epochs."""
+STEPS = 1_400
+"""Optimiser steps of a training, about, where nobody says how many epochs."""
 
 
 def horizon(frequency: Frequency, train: int) -> int:
@@ -23,9 +23,10 @@ def horizon(frequency: Frequency, train: int) -> int:
 
 
 def lookback(frequency: Frequency, horizon: int, train: int) -> int:
-    """Two of the longest season that fits in, at least four horizons, at most a quarter of the training part."""
+    """The longest season that fits in, at least four short ones and three horizons, at most a quarter of the training
+    part."""
     longest = [season for season in frequency.seasons if 8 * season <= train] or [frequency.seasons[0]]
-    wanted = max(2 * longest[-1], 4 * horizon)
+    wanted = max(longest[-1], 4 * frequency.seasons[0], 3 * horizon)
     return max(2, min(wanted, max(train // 4, 2 * frequency.seasons[0]), max(2, train - horizon - 1)))
 
 
@@ -44,7 +45,7 @@ def shape(network: str, frequency: Frequency, lookback: int) -> dict[str, Any]:
     size = patch(frequency, lookback)
     if network == "decoder":
         return {"patch": size}
-    return {"patch": size, "stride": size, "pad": False, "norm": "layer", "post_norm": False}
+    return {"patch": size, "stride": size, "pad": False, "norm": "layer", "post_norm": False, "dropout": 0.2}
 
 
 def ltsf(panel: Panel) -> dict[str, Any]:
@@ -57,7 +58,8 @@ def ltsf(panel: Panel) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def decided(options: FinetuneOptions, train: int, *, standard: bool) -> FinetuneOptions:
-    """The options with everything at "what suits" decided; train: steps of the shortest training part."""
-    epochs = options.epochs or (0 if options.max_steps else 10)
-    return replace(options, epochs=epochs, lr=options.lr or (3e-4 if standard else 1e-3))
+def decided(options: FinetuneOptions, windows: int, *, standard: bool) -> FinetuneOptions:
+    """The options with everything at "what suits" decided, for so many training windows."""
+    steps = max(1, -(-windows // options.batch_size))
+    epochs = options.epochs or (0 if options.max_steps else 10 if standard else min(30, max(2, round(STEPS / steps))))
+    return replace(options, epochs=epochs, lr=options.lr or (3e-4 if standard else 5e-4))

@@ -22,22 +22,24 @@ from ..baselines import carried_forward, repeat_last, seasonal_naive
 from ..conformal import Conformal
 from ..covariates import matched
 from ..dispatch import Battery, Tariff
-from ..finance import as_target, volatility_naives
-from ..forecast import NAIVE, Forecast, stack, summarise, table
+from ..finance import volatility_naives
+from ..forecast import NAIVE, REPEAT, Forecast, stack, summarise, table
 from ..heads import LEVELS
+from ..metrics import seasonal_scale
 from ..panel import Panel
-from ..tables import Columns, read_panel
 from ..verdict import verdicts
-from ..windows import Track, Window, WindowBatch, Windows, batch_of, cut, window_at
+from ..windows import Track, Window, WindowBatch, Windows, batch_of, cut, in_parts, window_at, without_some
 from . import checkpoints
 from .checkpoints import Surroundings
 from .forecaster import Forecaster, Learner
 from .options import EvaluateOptions, FinetuneOptions, RunOptions, TableOptions
-from .parts import columns_of, parts_of
+from .parts import panel_of, parts_of
 from .rolling import forecast
 
 CALIBRATED_ON = 5_000
 """Windows of the validation part that bands are calibrated on, at most."""
+MOST_ROWS = 4_096
+"""Series of all windows that go through the network at once, about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +73,13 @@ class ForecastTask(Task):
         if settings:
             raise UserError(f"A trained forecaster's {next(iter(settings))} cannot be set.", "Train another one.")
         network, around = cls._read(located)
+        notices = () if around.conformal is None else around.conformal.notices
         origin = Origin(
             source=located.source,
             sha256=pretrained.weights_sha256(located.path),
             parameters=count_parameters(network),
             base=located.facts.get("base"),
-            notices=located.notices,
+            notices=(*located.notices, *notices),
         )
         return cls(network, around, origin)
 
@@ -103,14 +106,9 @@ class ForecastTask(Task):
 
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Window]:
         horizon, told = options.horizon or self.network.config.horizon, self.around.told
-        hints = Columns(past=told.past, future=told.future, static=told.static)
         windows = []
         for given in inputs:
-            panel = read_panel(
-                given, columns_of(options), hints=hints, frequency=options.frequency, timezone=options.timezone
-            )
-            if self.around.finance:
-                panel = as_target(panel, self.around.finance, days=self.around.days)
+            panel = panel_of(given, options, self.around)
             panel, notices = matched(panel, told, horizon)
             notices = (*panel.notices, *notices, *self._strange(panel, horizon))
             for track in self.tracks(panel):
@@ -118,18 +116,29 @@ class ForecastTask(Task):
                 notices = ()  # said once
         return windows
 
-    def tracks(self, panel: Panel) -> list[Track]:
-        """The groups of a panel as the network sees them."""
-        scaling, calendar = self.around.scaling, self.around.calendar
-        return [scaling.track(group, panel.frequency, marks=calendar) for group in panel.groups]
+    def tracks(self, panel: Panel, ends: Sequence[int | None] = ()) -> list[Track]:
+        """The groups of a panel as the network sees them. ends: of each, the step before which a series that is new is
+        looked at for its mean and deviation (none: all there is of it)."""
+        marks = self.network.config.ahead - len(self.around.told.future)
+        pairs = zip(panel.groups, ends or [None] * len(panel.groups), strict=True)
+        made = ((self.around.scaling.track(group, panel.frequency, end=end, marks=marks), end) for group, end in pairs)
+        return [replace(track, errors=self._errors(track, end)) for track, end in made]
+
+    def _errors(self, track: Track, end: int | None) -> np.ndarray:
+        """What MASE counts in for each series [C]: learnt in training, else seasonal naive's error before `end`."""
+        known = np.asarray([self.around.errors.get(name, np.nan) for name in track.group.ids])
+        if not np.isnan(known).any():
+            return known
+        return np.where(np.isnan(known), seasonal_scale(track.values[:, :end], self._season(track)), known)
 
     def _strange(self, panel: Panel, horizon: int) -> tuple[str, ...]:
         """What to be aware of when this panel is forecast by this checkpoint."""
         found, config = [], self.network.config
-        if panel.frequency.alias != self.around.frequency.alias:
+        learnt, given = (one.alias or "numbered rows" for one in (self.around.frequency, panel.frequency))
+        if learnt != given:
             found.append(
-                f"this checkpoint learnt from steps of {self.around.frequency.alias}, these are of "
-                f"{panel.frequency.alias}: compare it with seasonal naive, or train one with tsuite finetune"
+                f"this checkpoint learnt from steps of {learnt}, these are of {given}: compare it with seasonal naive, "
+                "or train one with tsuite finetune"
             )
         if horizon > config.horizon:
             found.append(
@@ -141,40 +150,40 @@ class ForecastTask(Task):
         return tuple(found)
 
     def held_out(self, data: str | None = None) -> Split:
+        return self.to_score(data, TableOptions())
+
+    def to_score(self, data: str | None, options: TableOptions) -> Split:
         horizon, around = self.network.config.horizon, self.around
-        told = TableOptions(past=",".join(around.told.past), future=",".join(around.told.future),
-                            static=",".join(around.told.static))  # fmt: skip
-        panel, borders, _ = parts_of(data or self.card.data, told, standard=around.benchmark is not None,
-            finance=around.finance, days=around.days)  # fmt: skip
+        panel, borders, _ = parts_of(data or self.card.data, options, around, shares=around.shares)
         panel, _ = matched(panel, around.told, 0)
         spans = [(start, end - horizon + 1) for start, end in borders.spans("test")]
-        windows = Windows(self.tracks(panel), spans, horizon=horizon)
+        tracks = self.tracks(panel, [start for start, _ in spans])
+        windows = Windows(tracks, spans, horizon=horizon, deviations=around.benchmark is not None)
         if not len(windows):
             raise UserError(f"The held-out part of {panel.name} is shorter than the horizon, {horizon} steps.")
         return Split(name=panel.name, part="test", examples=windows, sha256=panel.sha256)
 
     def sample(self, data: str | None = None) -> Split:
+        """One forecast in the middle of the held-out part (the end of a year is like no other days)."""
         split = self.held_out(data)
         windows: Windows = split.examples  # pyright: ignore[reportAssignmentType]
-        last = [window_at(track, end - 1, windows.horizon) for track, (_, end) in
-                zip(windows.tracks, windows.spans, strict=True)]  # fmt: skip
-        return replace(split, part="test, its end", examples=last)
+        places = zip(windows.tracks, windows.spans, strict=True)
+        middle = [window_at(track, sum(span) // 2, windows.horizon) for track, span in places if span[0] < span[1]]
+        return replace(split, part="test, its middle", examples=middle)
 
     def preprocess(self, examples: Sequence[Window], *, training: bool = False) -> WindowBatch:
         batch = batch_of(examples, lookback=self.network.config.lookback)
         if training and self.hide:
-            # What was hidden in training can be done without: covariates but not the calendar, which is always known.
-            told = len(self.around.told.future)
-            seen = (torch.rand(len(batch.past)) >= self.hide)[:, None, None]
-            some = torch.cat(
-                [seen.expand(-1, told, 1), seen.new_ones(len(seen), batch.ahead.shape[1] - told, 1)], dim=1
-            )
-            batch = replace(batch, past=batch.past * seen, ahead=batch.ahead * some, known=batch.known & some)
+            return without_some(batch, len(self.around.told.future), self.hide)
         return batch
 
     def predict(self, batch: WindowBatch, options: RunOptions) -> Said:
-        y_hat, quantiles = forecast(self.network, batch, batch.target.shape[1])
-        return Said(y_hat=y_hat.float().cpu(), quantiles=None if quantiles is None else quantiles.float().cpu())
+        parts = [forecast(self.network, part, batch.target.shape[1]) for part in in_parts(batch, MOST_ROWS)]
+        quantiles = [part for _, part in parts if part is not None]
+        return Said(
+            y_hat=torch.cat([y_hat for y_hat, _ in parts]).float().cpu(),
+            quantiles=torch.cat(quantiles).float().cpu() if quantiles else None,
+        )
 
     def postprocess(self, output: Said, examples: Sequence[Window], options: RunOptions) -> list[Forecast]:
         y_hat = output.y_hat.numpy()
@@ -208,8 +217,8 @@ class ForecastTask(Task):
         if len(stamps) < window.horizon:
             stamps = self._stamps(window)
         truth = cut(track.values, window.origin, window.origin + window.horizon)
-        scale = np.asarray([self.around.errors.get(name, np.nan) for name in group.ids])
-        if self.around.benchmark is None:
+        scale = np.full(len(group.ids), np.nan) if track.errors is None else track.errors
+        if not window.deviations:
             y_hat, truth = track.restored(y_hat), track.restored(truth)
             quantiles = None if quantiles is None else track.restored(quantiles)
             others = {name: track.restored(values) for name, values in others.items()}
@@ -220,6 +229,7 @@ class ForecastTask(Task):
         made = Forecast(
             id=window.id, ids=group.ids, stamps=stamps, y_hat=y_hat, quantiles=quantiles, truth=truth, others=others,
             scale=scale, unit=self.around.unit, notices=window.notices, window=window,
+            beside=REPEAT if self.around.finance == "price" else "",
         )  # fmt: skip
         return self._dispatched(made, options) if options.task == "dispatch" else made
 
@@ -241,14 +251,22 @@ class ForecastTask(Task):
         index, end = window.track.group.index, window.origin
         return window.track.frequency.after(index[end - 1], window.horizon)
 
+    def _season(self, track: Track) -> int:
+        """Steps of the season that seasonal naive repeats: the trained one, unless this is of another frequency."""
+        learnt, given = self.around.frequency, track.frequency
+        return self.around.season if learnt.alias == given.alias else given.seasons[0]
+
     def _baselines(self, windows: Sequence[Window]) -> dict[str, np.ndarray]:
         """What the baselines forecast for the same windows: [R, H] each, in deviations."""
         horizon, config = windows[0].horizon, self.network.config
-        reach = max(config.lookback, 2 * self.around.season)
-        history = np.concatenate([cut(window.track.values, window.origin - reach, window.origin) for window in windows])
+        seasons = [self._season(window.track) for window in windows]
+        reach = max(config.lookback, 2 * max(seasons))
+        parts = [cut(window.track.values, window.origin - reach, window.origin) for window in windows]
+        naive = [seasonal_naive(part, horizon, season) for part, season in zip(parts, seasons, strict=True)]
+        history = np.concatenate(parts)
         found = {
-            NAIVE: seasonal_naive(history, horizon, self.around.season),
-            "repeat last": repeat_last(history, horizon),
+            NAIVE: np.concatenate(naive),
+            REPEAT: repeat_last(history, horizon),
         }
         if self.around.finance == "return":
             location = np.concatenate([window.track.location / window.track.scale for window in windows])
@@ -265,12 +283,17 @@ class ForecastTask(Task):
 
     def assess(self, split: Split, options: EvaluateOptions, **how: Any) -> tuple[list[Forecast], Summary]:
         windows: Windows = split.examples  # pyright: ignore[reportAssignmentType]
-        horizon, stride = options.horizon or windows.horizon, options.stride or 1
+        horizon, stride = options.horizon or windows.horizon, options.stride
         spans = [(first, last + windows.horizon - horizon) for first, last in windows.spans]
-        chosen = Windows(windows.tracks, spans, horizon=horizon, stride=stride)
+        chosen = Windows(windows.tracks, spans, horizon=horizon, stride=stride, deviations=windows.deviations)
         if not len(chosen):
             raise UserError(f"The held-out part is shorter than the horizon, {horizon} steps.")
-        results = list(self.infer(chosen, options, **how))
+        if options.refit:
+            from .backtest import rolled
+
+            results = rolled(self, chosen, options, infer=lambda task, fold: list(task.infer(fold, options, **how)))
+        else:
+            results = list(self.infer(chosen, options, **how))
         summary = self._beside_published(summarise(results, stride=stride), horizon)
         if self.around.finance:
             days = self.around.days if self.around.finance == "volatility" else 1
@@ -298,9 +321,10 @@ class ForecastTask(Task):
 
     def render(self, results: Sequence[Forecast], folder: Path, options: RunOptions) -> list[Path]:
         if isinstance(options, EvaluateOptions):
-            return []
+            return [show.write_steps(results, folder / "steps.csv")] if options.backtest else []
         if folder.suffix in self.output_suffixes:
-            return [show.write_forecasts(results, folder)]
+            write = storage.write_schedules if any(item.planned for item in results) else show.write_forecasts
+            return [write(results, folder)]
         files = [show.write_forecasts(results, folder / f"forecast.{options.table}")]
         if any(item.planned for item in results):
             files.append(storage.write_schedules(results, folder / f"schedule.{options.table}"))
@@ -329,11 +353,10 @@ class ForecastTask(Task):
             return
         windows: Windows = splits.validation.examples  # pyright: ignore[reportAssignmentType]
         stride = max(1, len(windows) // CALIBRATED_ON)
-        mine, self.around = self.around, replace(self.around, benchmark="", conformal=None)  # in deviations
-        results = list(self.infer(windows[::stride], RunOptions(calibrated=False)))
-        rows = stack(results)
+        some = [replace(window, deviations=True) for window in windows[::stride]]
+        rows = stack(list(self.infer(some, RunOptions(calibrated=False))))
         conformal = Conformal.fit(rows.y, rows.quantiles, LEVELS) if rows.quantiles is not None else None
-        self.around = replace(mine, conformal=conformal)
+        self.around = replace(self.around, conformal=conformal)
 
     def example_batch(self, size: int) -> WindowBatch:
         config = self.network.config

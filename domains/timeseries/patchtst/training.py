@@ -14,10 +14,10 @@ from ....core.errors import UserError
 from ....core.options import build, override, split_settings
 from ....core.task import Origin, Prepared, Split, Splits
 from ....core.weights import count_parameters
-from ..baselines import RidgeNLinear
+from ..baselines import RidgeNLinear, carried_forward
 from ..calendar import calendar
 from ..covariates import Told, matched
-from ..data import Border, Borders
+from ..data import SHARES, Border, Borders
 from ..finance import purge_gap
 from ..metrics import seasonal_scale
 from ..panel import Panel
@@ -26,7 +26,7 @@ from . import checkpoints, sizes
 from .checkpoints import Surroundings
 from .config import ForecasterConfig
 from .options import FinetuneOptions
-from .parts import parts_of
+from .parts import parts_of, said_of
 
 BLOCK = 4_096
 """Windows that the closed-form map is given at once."""
@@ -34,16 +34,22 @@ ENOUGH = 60_000
 """Windows that it is solved from, at most: of more, every second or third."""
 
 
+MOST_ROWS = 2_048
+"""Series of all windows that a step learns from at once, at most; a step over more is done in parts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What was decided about the data: look-back, horizon, season in steps, where each group's parts end, and the gap:
-    steps that are purged at the end of training and validation, for their targets hold returns of the next part."""
+    steps that are purged at the end of training and validation, for their targets hold returns of the next part.
+    deviations: in which it is scored; see `Window`."""
 
     lookback: int
     horizon: int
     season: int
     borders: Borders
     gap: int = 0
+    deviations: bool = False
 
 
 def prepare(
@@ -53,24 +59,33 @@ def prepare(
     torch.manual_seed(options.seed)
     scratch = checkpoint in (None, "none", "scratch")
     shares = (1 - options.validation - options.test, options.validation, options.test)
-    panel, borders, benchmark = parts_of(
-        data, options, shares=shares, standard=options.protocol == "ltsf", finance=options.finance, days=options.days
-    )
     if scratch:
+        panel, borders, benchmark = parts_of(
+            data, options, shares=shares, standard=options.protocol == "ltsf", finance=options.finance,
+            days=options.days,
+        )  # fmt: skip
         task, options, plan = _from_scratch(cls, options, panel, borders, settings)
         task.around = replace(
             task.around, benchmark=benchmark if options.protocol else None, finance=options.finance, days=options.days
         )
     else:
-        options = override(options, settings)
-        task, options, plan = _go_on(cls.load(checkpoint), options, panel, borders)
+        known, options = cls.load(checkpoint), override(options, settings)
+        if (options.validation, options.test) == SHARES[1:]:
+            shares = known.around.shares  # what it learnt from stays out of the test part
+        panel, borders, _ = parts_of(data, options, known.around, shares=shares)
+        task, options, plan = _go_on(known, options, panel, borders)
+    task.around = replace(task.around, table={**task.around.table, **said_of(options)}, shares=shares)
     matching, notices = matched(panel, task.around.told, 0)
-    tracks = task.tracks(matching)
-    if options.finance == "volatility":
-        plan = replace(plan, gap=purge_gap(options.days))
-    splits = _splits(panel, tracks, plan)
-    if scratch:
-        _start_linear(task, tracks, plan)
+    tracks = task.tracks(matching, [border.train for border in borders.groups])
+    if task.around.finance == "volatility":
+        plan = replace(plan, gap=purge_gap(task.around.days))
+    standard = task.around.benchmark is not None
+    plan = replace(plan, deviations=standard)
+    splits = splits_of(panel.name, tracks, plan, panel.sha256)
+    options = sizes.decided(options, len(splits.train.examples), standard=standard)
+    rows = options.batch_size * max(len(group.ids) for group in panel.groups)
+    options = replace(options, accumulate=max(options.accumulate, min(options.batch_size, -(-rows // MOST_ROWS))))
+    _solve_linear(task, tracks, plan, fresh=scratch)
     task.hide = options.hide if task.around.told.optional else 0.0
     chosen = (*panel.notices, borders.words, *notices, *_in_words(options, panel, plan, splits, task))
     return Prepared(task=task, splits=splits, options=options, chosen=chosen)
@@ -86,9 +101,14 @@ def _from_scratch(
     blank = build(config_type, {"lookback": 2_000, "horizon": 1})
     shape, rest = split_settings(settings, blank, options) if settings else ({}, {})
     options = override(options, rest)
+    for name in ("past", "ahead", "static"):
+        if name in shape:
+            raise UserError(
+                f"{name} follows from the columns and cannot be set.", "Name them: --past, --future, --static."
+            )
     standard = options.protocol == "ltsf"
     season = options.season or panel.frequency.seasons[0]
-    train = min(border.train for border in borders.groups if border.train)
+    train = _typical([border.train for border in borders.groups])
     horizon = options.horizon or sizes.horizon(panel.frequency, train)
     lookback = options.lookback or int(shape.get("lookback", 0)) or sizes.lookback(panel.frequency, horizon, train)
     told = Told() if standard else Told.of(panel, optional=bool(options.hide))
@@ -112,7 +132,7 @@ def _from_scratch(
     )  # fmt: skip
     origin = Origin(source="scratch", parameters=count_parameters(network))
     plan = Plan(lookback=config.lookback, horizon=config.horizon, season=season, borders=borders)
-    return cls(network, around, origin), sizes.decided(options, train, standard=standard), plan
+    return cls(network, around, origin), options, plan
 
 
 def _go_on(task: Any, options: FinetuneOptions, panel: Panel, borders: Borders) -> tuple[Any, FinetuneOptions, Plan]:
@@ -125,7 +145,14 @@ def _go_on(task: Any, options: FinetuneOptions, panel: Panel, borders: Borders) 
                 f"{task.origin.source} was made for a {name} of {getattr(config, name)} steps, not {asked}.",
                 "Leave it out, or train from scratch (no --checkpoint).",
             )
-    season = options.season or around.season
+    for name, made in (("finance", around.finance), ("protocol", "" if around.benchmark is None else "ltsf")):
+        asked = getattr(options, name)
+        if asked and asked != made:
+            raise UserError(
+                f"{task.origin.source} was not made with --{name} {asked}.", "Train from scratch (no --checkpoint)."
+            )
+    same = panel.frequency.alias == around.frequency.alias
+    season = options.season or (around.season if same else panel.frequency.seasons[0])
     fresh = Scaling.learn(panel.groups, [border.train for border in borders.groups])
     scaling = replace(around.scaling, series={**around.scaling.series, **fresh.series})
     task.around = replace(
@@ -133,12 +160,13 @@ def _go_on(task: Any, options: FinetuneOptions, panel: Panel, borders: Borders) 
         errors={**around.errors, **_errors(panel, scaling, borders, season)}, conformal=None, ridge=None,
     )  # fmt: skip
     plan = Plan(lookback=config.lookback, horizon=config.horizon, season=season, borders=borders)
-    train = min(border.train for border in borders.groups if border.train)
-    return (
-        task,
-        sizes.decided(replace(options, lr=options.lr or 1e-4), train, standard=around.benchmark is not None),
-        plan,
-    )
+    return task, replace(options, lr=options.lr or 1e-4), plan
+
+
+def _typical(lengths: Sequence[int]) -> int:
+    """The length of the part that the middle one of all steps lies in: a few short series do not count for much."""
+    ordered = np.sort(lengths)
+    return int(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
 
 
 def _errors(panel: Panel, scaling: Scaling, borders: Borders, season: int) -> dict[str, float]:
@@ -157,7 +185,7 @@ def _errors(panel: Panel, scaling: Scaling, borders: Borders, season: int) -> di
 # -- windows ----------------------------------------------------------------------------------------------------------
 
 
-def _splits(panel: Panel, tracks: Sequence[Track], plan: Plan) -> Splits:
+def splits_of(name: str, tracks: Sequence[Track], plan: Plan, sha256: str = "") -> Splits:
     """Training windows lie wholly in the training part; those of validation and test look back across the border."""
     horizon = plan.horizon + plan.gap
     spans: dict[str, list[tuple[int, int]]] = {"train": [], "validation": [], "test": []}
@@ -167,19 +195,20 @@ def _splits(panel: Panel, tracks: Sequence[Track], plan: Plan) -> Splits:
         spans["train"].append((first, max(first, border.train - horizon + 1)))
         spans["validation"].append((border.train, max(border.train, border.validation - horizon + 1)))
         spans["test"].append((border.validation, max(border.validation, border.test - plan.horizon + 1)))
-    parts = {name: Windows(tracks, found, horizon=plan.horizon) for name, found in spans.items()}
-    for name in ("train", "validation"):
-        if not len(parts[name]):
+    how: dict[str, Any] = {"horizon": plan.horizon, "deviations": plan.deviations}
+    parts = {part: Windows(tracks, found, **how) for part, found in spans.items()}
+    for part in ("train", "validation"):
+        if not len(parts[part]):
             raise UserError(
-                f"{panel.name} is too short: no forecast of {plan.horizon} steps fits into its {name} part.",
-                f"The longest series has {panel.longest:,} steps. Try a shorter --horizon, or more data.",
+                f"{name} is too short: no forecast of {plan.horizon} steps fits into its {part} part.",
+                f"The longest series has {max(track.steps for track in tracks):,} steps. Try a shorter --horizon.",
             )
-    made = {name: Split(name=panel.name, part=name, examples=part, sha256=panel.sha256) for name, part in parts.items()}
+    made = {part: Split(name=name, part=part, examples=found, sha256=sha256) for part, found in parts.items()}
     return Splits(train=made["train"], validation=made["validation"], test=made["test"] if len(parts["test"]) else None)
 
 
-def _start_linear(task: Any, tracks: Sequence[Track], plan: Plan) -> None:
-    """Solve the linear map in closed form, for the network to start from and to be compared with."""
+def _solve_linear(task: Any, tracks: Sequence[Track], plan: Plan, *, fresh: bool) -> None:
+    """Solve the linear map in closed form, for the network to be compared with and, if it is fresh, to start from."""
     ridge = RidgeNLinear(plan.lookback, plan.horizon)
     for feed, ends in ((ridge.update, (0, "train")), (ridge.validate, ("train", "validation"))):
         count = sum(
@@ -188,12 +217,12 @@ def _start_linear(task: Any, tracks: Sequence[Track], plan: Plan) -> None:
         stride = max(1, -(-count // ENOUGH))
         for track, border in zip(tracks, plan.borders.groups, strict=True):
             start, stop = (getattr(border, end) if isinstance(end, str) else end for end in ends)
-            _feed(feed, track.values[:, max(0, start - plan.lookback) : stop], plan, stride)
+            _feed(feed, track.values[:, max(0, start - plan.lookback) : stop - plan.gap], plan, stride)
     if not ridge.training.rows:
-        return  # every stretch has a gap: the network begins with repeat-last
+        return  # every horizon has a gap: the network begins with repeat-last
     ridge.solve()
     task.around = replace(task.around, ridge=ridge.folded)
-    if task.network.linear is not None:
+    if fresh and task.network.linear is not None:
         task.network.linear.start_from(torch.from_numpy(ridge.weight))
 
 
@@ -211,7 +240,9 @@ def _feed(feed: Any, values: np.ndarray, plan: Plan, stride: int) -> None:
         windows = np.lib.stride_tricks.sliding_window_view(row, whole)[::stride]
         for start in range(0, len(windows), BLOCK):
             block = windows[start : start + BLOCK]
-            feed(block[:, : plan.lookback], block[:, plan.lookback :])
+            x = block[:, : plan.lookback]
+            block = block[2 * np.isnan(x).sum(axis=1) <= plan.lookback]  # of more gaps there is nothing to learn
+            feed(carried_forward(block[:, : plan.lookback]), block[:, plan.lookback :])
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -228,11 +259,12 @@ def _in_words(options: FinetuneOptions, panel: Panel, plan: Plan, splits: Splits
     known += [f"known up to now: {', '.join(told.past)}"] if told.past else []
     known += [f"fixed: {', '.join(told.static)}"] if told.static else []
     known += ["calendar"] if task.around.calendar else []
+    length = f"{options.epochs} epochs" if options.epochs else f"{options.max_steps:,} steps"
     sentences = [
         f"{len(panel):,} series with steps of {step}; season {plan.season}, look-back {plan.lookback}, horizon "
         f"{plan.horizon} steps; {'; '.join(known) or 'no covariates'}",
         f"windows: {counted}; scaled by the training part of each series",
-        f"{count_parameters(task.network):,} parameters, at most {options.epochs} epochs, learning rate {options.lr:g}",
+        f"{count_parameters(task.network):,} parameters, at most {length}, learning rate {options.lr:g}",
     ]
     if task.around.ridge is not None and config.linear:
         sentences.append("the Transformer adds to a linear map of the look-back that was solved in closed form")

@@ -124,4 +124,4 @@ def load(located: Located) -> tuple[PatchTST, Surroundings]:
     around = Surroundings(
         scaling=Scaling(series={}), told=Told(), frequency=Frequency(alias=""), season=1, calendar=False
     )
-    return network, around
+    return network.eval(), around
