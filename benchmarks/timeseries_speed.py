@@ -82,9 +82,9 @@ def ours(table: pd.DataFrame, steps: int) -> None:
 
 
 def theirs(table: pd.DataFrame, steps: int) -> None:
-    from neuralforecast import NeuralForecast
-    from neuralforecast.losses.pytorch import MSE
-    from neuralforecast.models import PatchTST
+    from neuralforecast import NeuralForecast  # pyright: ignore[reportMissingImports]
+    from neuralforecast.losses.pytorch import MSE  # pyright: ignore[reportMissingImports]
+    from neuralforecast.models import PatchTST  # pyright: ignore[reportMissingImports]
 
     long = table.melt("date", var_name="unique_id", value_name="y").rename(columns={"date": "ds"})
     model = PatchTST(
@@ -161,7 +161,8 @@ def in_turns(one: Callable[[], Any], other: Callable[[], Any], repeats: int) -> 
     """Median seconds of either."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(3):
-        one(), other()
+        for call in (one, other):
+            call()
     for _ in range(repeats):
         for call, taken in zip((one, other), times, strict=True):
             start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -290,6 +291,7 @@ def test_scores_are_handed_from_layer_to_layer() -> None:
     plain.load_state_dict(encoder.state_dict())
     x, mask = torch.randn(3, 5, 16), key_mask(torch.arange(5) < torch.tensor([[5], [3], [4]]))
     carry, scores = ScoreCarry(), []
+    block: Any
     for block in encoder.blocks:
         normed = block.attention_norm(x)
         query, key, value = block.attention.project(normed)
@@ -300,7 +302,9 @@ def test_scores_are_handed_from_layer_to_layer() -> None:
         assert_close(got, block.attention.out(want))
         x = x + got
         x = x + block.mlp(block.mlp_norm(x))
-    first = plain.blocks[0].attention(normed := plain.blocks[0].attention_norm(x), mask=mask)
-    assert_close(first, encoder.blocks[0].attention(normed, mask=mask, carry=ScoreCarry()))
+    one: Any = plain.blocks[0]
+    other: Any = encoder.blocks[0]
+    normed = one.attention_norm(x)
+    assert_close(one.attention(normed, mask=mask), other.attention(normed, mask=mask, carry=ScoreCarry()))
     assert not torch.allclose(encoder(x, mask=mask), plain(x, mask=mask))
     assert_close(encoder(x, mask=mask, keep=2), encoder(x, mask=mask)[:, :2])

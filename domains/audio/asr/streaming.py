@@ -28,7 +28,7 @@ from .recognisers import BEAMS, CTCRecogniser, WhisperRecogniser
 
 BLOCK = SAMPLE_RATE // 10
 """Samples that are heard at a time."""
-SILENCE = 0.36
+SILENCE = 0.28
 """Seconds without a letter that end an utterance."""
 
 

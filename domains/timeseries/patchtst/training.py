@@ -53,7 +53,7 @@ class Plan:
 
 
 def prepare(
-    cls: Any, options: FinetuneOptions, *, data: str, checkpoint: str | None, settings: Mapping[str, Any]
+    cls: Any, options: FinetuneOptions, *, data: Any, checkpoint: str | None, settings: Mapping[str, Any]
 ) -> Prepared:
     """The task, its windows, and the options with everything open decided."""
     torch.manual_seed(options.seed)

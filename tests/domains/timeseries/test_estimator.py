@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ HOURS = 24 * 24
 COLUMNS = ["unique_id", "ds", "horizon", "y_hat", *(f"q{level}0" for level in range(1, 10))]
 
 
-def frame() -> pd.DataFrame:
+def frame() -> Any:
     """Two series with a day and a covariate that moves the first."""
     random, steps = np.random.default_rng(0), np.arange(HOURS + 48)
     heat = random.normal(size=len(steps))
@@ -41,7 +42,7 @@ def fitted() -> ForecastModel:
     return model.fit(frame()[:HOURS])
 
 
-def ahead(start: int, steps: int = 24) -> pd.DataFrame:
+def ahead(start: int, steps: int = 24) -> Any:
     return frame()[["heat"]][start : start + steps]
 
 
