@@ -16,7 +16,7 @@ from ...core.parts import Part
 from ...core.sources import Progress, Source
 from .frames import pd
 from .panel import Group, Panel
-from .table_files import read_table
+from .table_files import read_table, tables_in
 from .tables import Columns, read_panel
 
 SHARES = (0.7, 0.1, 0.2)
@@ -113,7 +113,7 @@ def _place(data: str | Path, progress: Progress | None) -> Path:
     if path.is_dir():
         raise UserError(f"{path} is a folder.", "Name the file in it that holds the table.")
     known = [item.name for item in manifest.manifests().values() if item.with_role("time")]
-    nearby = [one.name for one in path.parent.glob("*.*")] if path.parent.is_dir() else []
+    nearby = tables_in(path.parent)
     raise UserError(f"There is no data called {str(data)!r} and no such file.", near(path.name, [*known, *nearby]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +119,23 @@ def table(forecasts: Sequence[Forecast]) -> Any:
     from rich.table import Table
 
     shown = Table(title="battery", title_justify="left", header_style="bold")
-    for name in ("series", "expected bill", "cycles", "without battery", "scheduled", "perfect foresight", "savings"):
-        shown.add_column(name, justify="left" if name == "series" else "right")
+    shown.add_column("", no_wrap=True)
+    columns: list[list[str]] = []
     for item in forecasts:
         for name, planned in zip(item.ids, item.planned, strict=True):
-            row = [name, f"{planned.schedule.expected:,.2f}", f"{planned.schedule.cycles:.2f}"]
-            if (bills := planned.settlement) is not None:
-                share = f" ({bills.captured:.0%} of what is possible)" if math.isfinite(bills.captured) else ""
-                row += [f"{value:,.2f}" for value in (bills.without, bills.scheduled, bills.perfect)]
-                row.append(f"{bills.savings:,.2f}{share}")
-            shown.add_row(*row)
+            shown.add_column(name, justify="right")
+            columns.append(_column(planned))
+    names = ("bill expected", "cycles", "bill without battery", "bill as scheduled", "bill with perfect foresight",
+             "saved", "of what is possible")  # fmt: skip
+    for name, *cells in list(zip_longest(names, *columns, fillvalue=""))[: max(map(len, columns), default=0)]:
+        shown.add_row(name, *cells)
     return shown
+
+
+def _column(planned: Planned) -> list[str]:
+    """One series' numbers in words."""
+    found = [f"{planned.schedule.expected:,.2f}", f"{planned.schedule.cycles:.2f}"]
+    if (bills := planned.settlement) is None:
+        return found
+    found += [f"{value:,.2f}" for value in (bills.without, bills.scheduled, bills.perfect, bills.savings)]
+    return [*found, f"{bills.captured:.0%}" if math.isfinite(bills.captured) else ""]

@@ -22,6 +22,13 @@ NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*$|\s*$|\s
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+$")
 
 
+def tables_in(folder: Path) -> list[str]:
+    """The names of the tables in a folder, for hints."""
+    endings = (".csv", ".tsv", ".txt", ".gz", *PARQUET)
+    found = folder.glob("*") if folder.is_dir() else ()
+    return sorted(one.name for one in found if one.is_file() and one.name.lower().endswith(endings))
+
+
 def read_table(path: Path) -> tuple[pd.DataFrame, int]:
     """The table in a csv (comma, semicolon, tab or space between cells; gzipped or not) or parquet file, and the line
     of its first row (0 where there are no lines).
@@ -29,7 +36,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, int]:
     A csv whose first line is all numbers has no header: its columns are "0", "1", ... UserError for an empty file, one
     that holds no table or is cut short, and for a column named twice."""
     if not path.is_file():
-        siblings = [one.name for one in path.parent.glob("*") if one.is_file()] if path.parent.is_dir() else []
+        siblings = tables_in(path.parent)
         raise UserError(f"There is no file {path}.", near(path.name, siblings, most=5) if siblings else "")
     if path.suffix.lower() in PARQUET:
         return _parquet(path), 0

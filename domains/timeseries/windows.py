@@ -32,7 +32,8 @@ class Track:
     """A group as a network sees it: standardised, with what is missing marked by NaN.
 
     values [C, N]; past [P, N]; ahead [F, N + K], calendar last; static [C, S]; location and scale [C, 1] undo the
-    standardisation of the values; errors [C]: the error that MASE counts in, in deviations (None: not known).
+    standardisation of the values; errors [C]: the error that MASE counts in, in deviations (None: not known). unit: of
+    the values before that.
     """
 
     group: Group
@@ -44,6 +45,7 @@ class Track:
     location: np.ndarray
     scale: np.ndarray
     errors: np.ndarray | None = None
+    unit: str = ""
 
     @property
     def steps(self) -> int:

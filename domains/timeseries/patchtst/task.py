@@ -25,7 +25,7 @@ from ..dispatch import Battery, Tariff
 from ..finance import volatility_naives
 from ..forecast import NAIVE, REPEAT, Forecast, stack, summarise, table
 from ..heads import LEVELS
-from ..metrics import seasonal_scale
+from ..metrics import mae, seasonal_scale
 from ..panel import Panel
 from ..verdict import verdicts
 from ..windows import Track, Window, WindowBatch, Windows, batch_of, cut, in_parts, window_at, without_some
@@ -36,6 +36,8 @@ from .options import EvaluateOptions, FinetuneOptions, RunOptions, TableOptions
 from .parts import panel_of, parts_of
 from .rolling import forecast
 
+TRIED = 4
+"""Horizons at the end of a history that a forecaster is tried on before it goes on from there."""
 CALIBRATED_ON = 5_000
 """Windows of the validation part that bands are calibrated on, at most."""
 MOST_ROWS = 4_096
@@ -112,9 +114,26 @@ class ForecastTask(Task):
             panel, notices = matched(panel, told, horizon)
             notices = (*panel.notices, *notices, *self._strange(panel, horizon))
             for track in self.tracks(panel):
-                windows.append(dataclasses.replace(window_at(track, track.steps, horizon), notices=notices))
+                told_of = (*notices, *self._tried(track, horizon))
+                windows.append(dataclasses.replace(window_at(track, track.steps, horizon), notices=told_of))
                 notices = ()  # said once
         return windows
+
+    def _tried(self, track: Track, horizon: int) -> tuple[str, ...]:
+        """A sentence where seasonal naive would have been better at the end of what is known."""
+        origins = [track.steps - number * horizon for number in range(TRIED, 0, -1)]
+        windows = [window_at(track, origin, horizon) for origin in origins if origin >= horizon]
+        rows = stack(list(self.infer(windows, RunOptions()))) if windows else None
+        if rows is None or not len(rows.y):
+            return ()
+        own, naive = mae(rows.y, rows.y_hat), mae(rows.y, rows.others[NAIVE])
+        if not own > naive:
+            return ()
+        tested = f"the last {len(windows)} times {horizon} steps" if len(windows) > 1 else f"the last {horizon} steps"
+        return (
+            f"tried on {tested} that are known, seasonal naive is better (MAE {naive:.4g}, this checkpoint {own:.4g}): "
+            "train one on this series with tsuite finetune",
+        )
 
     def tracks(self, panel: Panel, ends: Sequence[int | None] = ()) -> list[Track]:
         """The groups of a panel as the network sees them. ends: of each, the step before which a series that is new is
@@ -122,7 +141,7 @@ class ForecastTask(Task):
         marks = self.network.config.ahead - len(self.around.told.future)
         pairs = zip(panel.groups, ends or [None] * len(panel.groups), strict=True)
         made = ((self.around.scaling.track(group, panel.frequency, end=end, marks=marks), end) for group, end in pairs)
-        return [replace(track, errors=self._errors(track, end)) for track, end in made]
+        return [replace(track, errors=self._errors(track, end), unit=panel.unit) for track, end in made]
 
     def _errors(self, track: Track, end: int | None) -> np.ndarray:
         """What MASE counts in for each series [C]: learnt in training, else seasonal naive's error before `end`."""
@@ -228,7 +247,7 @@ class ForecastTask(Task):
             quantiles = None if quantiles is None else np.maximum(quantiles, 0)
         made = Forecast(
             id=window.id, ids=group.ids, stamps=stamps, y_hat=y_hat, quantiles=quantiles, truth=truth, others=others,
-            scale=scale, unit=self.around.unit, notices=window.notices, window=window,
+            scale=scale, unit=track.unit, notices=window.notices, window=window,
             beside=REPEAT if self.around.finance == "price" else "",
         )  # fmt: skip
         return self._dispatched(made, options) if options.task == "dispatch" else made
@@ -236,7 +255,7 @@ class ForecastTask(Task):
     def _dispatched(self, made: Forecast, options: RunOptions) -> Forecast:
         """The forecast with what a battery makes of each series."""
         battery = Battery(capacity=options.capacity, power=options.power, efficiency=options.efficiency)
-        what = storage.what_is(self.around.unit, options.of)
+        what = storage.what_is(made.unit, options.of)
         if what == "demand" and not (options.price or options.peak_charge):
             raise UserError(
                 "Where demand is forecast, a battery saves by a price that changes or by the highest demand.",
