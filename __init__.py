@@ -20,12 +20,16 @@ def load(name: str, checkpoint: str | None = None, *, device: str = "auto", **se
     """The model called `name`, ready to call on inputs.
 
     checkpoint: a path, a source (`hf://…`, `pypi://…#sha256`, `https://…#sha256`) or a short name from its card; None:
-    the one that ships with it. device: `auto`, `cpu`, `cuda`. settings: fields of the model's configuration.
+    what `tsuite run` takes for a person's own inputs, mostly the one that ships. device: `auto`, `cpu`, `cuda`.
+    settings: fields of the model's configuration.
     Raises UserError for a name or checkpoint that cannot be had.
     """
     from .core import registry, runtime
 
-    task = registry.card(name).load_task().load(checkpoint, settings=settings)
+    kind = registry.card(name).load_task()
+    # What will be given is not known yet, only that it is a person's own.
+    checkpoint = checkpoint or kind.default_checkpoint(["…"], kind.run_options())
+    task = kind.load(checkpoint, settings=settings)
     task.network.to(runtime.pick_device(device)).eval()
     return task
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -85,3 +86,28 @@ def test_the_parts_compose_in_a_plain_loop() -> None:
     mixed = nn.Sequential(Encoder(dim=24, depth=1, heads=2), nn.Linear(24, 3))
     assert mixed(torch.randn(2, 5, 24)).shape == (2, 5, 3)
     assert MultiHeadAttention(dim=24, heads=2)(torch.randn(2, 5, 24)).shape == (2, 5, 24)
+
+
+def test_a_model_is_loaded_for_a_persons_own_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `tsuite run` would take it; a checkpoint that is named goes first."""
+    asked: list[Any] = []
+
+    class Kind:
+        run_options = dict
+
+        @staticmethod
+        def default_checkpoint(inputs: Any, options: Any) -> str | None:
+            asked.append(len(inputs))
+            return "for own"
+
+        @staticmethod
+        def load(checkpoint: str | None, settings: Any) -> Any:
+            asked.append(checkpoint)
+            raise UserError("enough")
+
+    monkeypatch.setattr("tsuite.core.registry.Card.load_task", lambda card: Kind)
+    for named, wanted in ((None, "for own"), ("other", "other")):
+        with pytest.raises(UserError, match="enough"):
+            tsuite.load("vision.vit", named)
+        assert asked[-1] == wanted
+    assert asked[0] == 1
