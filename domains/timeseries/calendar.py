@@ -42,5 +42,5 @@ def _places(wall: np.ndarray, frequency: Frequency) -> Iterator[tuple[str, np.nd
         yield "week", (days + 3) % 7 / 7  # 1970-01-01 was a Thursday: Monday is 0
     if step < 365 * 86_400 / 2:
         year = days.astype("M8[D]").astype("M8[Y]")
-        start, end = (edge.astype("M8[D]").astype(np.int64) for edge in (year, year + 1))
+        start, end = (edge.astype("M8[D]").astype(np.int64) for edge in (year, year + np.timedelta64(1, "Y")))
         yield "year", (days - start + time) / (end - start)
