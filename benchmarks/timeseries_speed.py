@@ -37,7 +37,7 @@ from tsuite.core.train import fit
 from tsuite.domains.timeseries.patchtst import transformers as family
 from tsuite.domains.timeseries.patchtst.options import FinetuneOptions
 from tsuite.domains.timeseries.patchtst.training import prepare
-from tsuite.domains.timeseries.windows import WindowBatch
+from tsuite.domains.timeseries.windows import batch_of_values
 
 LOOKBACK, HORIZON, SERIES, ROWS, WINDOWS = 336, 96, 7, 17_420, 128
 SHAPE = {"dim": 128, "heads": 16, "hidden": 256, "depth": 3, "dropout": 0.2}
@@ -127,7 +127,7 @@ def forward(repeats: int) -> list[dict[str, Any]]:
     found = []
     for windows in (1, 32, 256):
         values = torch.randn(windows, LOOKBACK, SERIES) * 3 + 5
-        batch = batch_of(values)
+        batch = batch_of_values(values, horizon=HORIZON)
         with torch.inference_mode():
             want = reference(past_values=values).prediction_outputs
             got = network(batch)[0].reshape(windows, SERIES, HORIZON).transpose(1, 2)
@@ -138,23 +138,6 @@ def forward(repeats: int) -> list[dict[str, Any]]:
             "speedup": round(other / own, 2), "largest_difference": float((got - want).abs().max()),
         })  # fmt: skip
     return found
-
-
-def batch_of(values: torch.Tensor) -> WindowBatch:
-    """values [B, L, C] as a batch whose rows are the series of all windows."""
-    count, length, series = values.shape
-    rows = values.transpose(1, 2).reshape(-1, length)
-    return WindowBatch(
-        values=rows,
-        observed=torch.ones_like(rows, dtype=torch.bool),
-        target=torch.zeros(len(rows), HORIZON),
-        target_observed=torch.zeros(len(rows), HORIZON, dtype=torch.bool),
-        past=torch.zeros(count, 0, length),
-        ahead=torch.zeros(count, 0, length + HORIZON),
-        known=torch.zeros(count, 0, length + HORIZON, dtype=torch.bool),
-        window=torch.arange(count).repeat_interleave(series),
-        static=torch.zeros(len(rows), 0),
-    )
 
 
 def in_turns(one: Callable[[], Any], other: Callable[[], Any], repeats: int) -> tuple[float, float]:

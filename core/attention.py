@@ -91,20 +91,29 @@ def attend_reference(
 
     For reading, for pictures of attention, and to hold `attend` to.
     """
-    heads, steps, width = query.shape[1], query.shape[2], query.shape[3]
-    key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)
-    scores = (query * (width**-0.5 if scale is None else scale)) @ key.transpose(-2, -1)
+    scores = _scores(query, key, scale)
     if bias is not None:
         scores = scores + bias
     if causal:
-        mask = combine_masks(mask, causal_mask(steps, key.shape[2], device=query.device))
+        mask = combine_masks(mask, causal_mask(query.shape[2], key.shape[2], device=query.device))
+    return _mixed(scores, value, mask, dropout)
+
+
+def _scores(query: Tensor, key: Tensor, scale: float | None) -> Tensor:
+    """How well each query fits each key: [B, H, T, S]."""
+    factor = query.shape[3] ** -0.5 if scale is None else scale
+    return (query * factor) @ _repeat_heads(key, query.shape[1]).transpose(-2, -1)
+
+
+def _mixed(scores: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -> tuple[Tensor, Tensor]:
+    """The values mixed by the scores [B, H, T, S]: the result [B, H, T, D] and the weights [B, H, T, S]."""
     if mask is not None:
         # The lowest finite number rather than -inf keeps gradients finite; the product clears rows that see nothing.
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     weights = scores.softmax(dim=-1)
     if mask is not None:
         weights = weights * mask
-    return F.dropout(weights, dropout) @ value, weights
+    return F.dropout(weights, dropout) @ _repeat_heads(value, scores.shape[1]), weights
 
 
 def _repeat_heads(tensor: Tensor, heads: int) -> Tensor:
@@ -129,12 +138,9 @@ class ScoreCarry:
         self, query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor | None, scale: float | None, dropout: float
     ) -> Tensor:
         """Attention by the scores of this layer and those before it; shapes as in `attend`."""
-        key, value = _repeat_heads(key, query.shape[1]), _repeat_heads(value, query.shape[1])
-        scores = (query * (query.shape[3] ** -0.5 if scale is None else scale)) @ key.transpose(-2, -1)
+        scores = _scores(query, key, scale)
         self.scores = scores = scores if self.scores is None else scores + self.scores[:, :, : scores.shape[2]]
-        seen = scores if mask is None else scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        weights = seen.softmax(dim=-1)
-        return F.dropout(weights if mask is None else weights * mask, dropout) @ value
+        return _mixed(scores, value, mask, dropout)[0]
 
 
 class MultiHeadAttention(nn.Module):
@@ -207,6 +213,8 @@ class MultiHeadAttention(nn.Module):
             raise ValueError("the causal mask takes the queries for the last positions, `keep` asks for the first")
         query, key, value = self.project(x, context, positions=positions, cache=cache, keep=keep)
         dropout = self.dropout if self.training else 0.0
+        if carry is not None and (causal or bias is not None):
+            raise ValueError("scores that are handed on take no bias and no causal mask")
         if carry is None:
             mixed = attend(query, key, value, mask=mask, bias=bias, causal=causal, scale=self.scale, dropout=dropout)
         else:

@@ -80,8 +80,9 @@ class Block(nn.Module, ABC):
 
     def weights(self, x: Tensor, view: View) -> Tensor:
         """The self-attention weights [B, H, T, S] of this layer for its input x [B, T, C]."""
+        bias = view.bias if view.carry is None else view.carry.scores
         return self.attention.weights(
-            self._asked(x), mask=view.mask, bias=view.bias, causal=view.causal, positions=view.positions
+            self._asked(x), mask=view.mask, bias=bias, causal=view.causal, positions=view.positions
         )
 
     def _asked(self, x: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
             "steps": trained.step,
             "training_seconds": trained.seconds,
             "stopped_early": trained.stopped_early,
-            **{name: scored[name] for name in ("baselines",) if name in scored},
+            **({"baselines": scored["baselines"]} if "baselines" in scored else {}),
         },
         shown=_training_table(trained, scored, beside),
     )

@@ -39,6 +39,11 @@ class Options:
         if not condition:
             raise UserError(what)
 
+    def require_not_negative(self, *names: str) -> None:
+        """Raise `UserError` for the first of these fields that is below zero."""
+        for name in names:
+            self.require(getattr(self, name) >= 0, f"{flag(name)} cannot be negative, as {getattr(self, name)} is.")
+
 
 def flag(name: str) -> str:
     """The command-line spelling of a field: `batch_size` -> `--batch-size`."""
@@ -139,6 +144,7 @@ class TrainOptions(Options):
         super().__post_init__()
         for name in ("batch_size", "accumulate"):
             self.require(getattr(self, name) > 0, f"{flag(name)} must be above zero, not {getattr(self, name)}.")
-        for name in ("epochs", "lr", "max_steps", "weight_decay", "clip", "patience", "save_every", "workers"):
-            self.require(getattr(self, name) >= 0, f"{flag(name)} cannot be negative, as {getattr(self, name)} is.")
+        self.require_not_negative(
+            "epochs", "lr", "max_steps", "weight_decay", "clip", "patience", "save_every", "workers"
+        )
         self.require(0 <= self.warmup < 1, f"--warmup is a share from 0 to 1, not {self.warmup}.")

@@ -132,8 +132,8 @@ def by_length(order: np.ndarray, lengths: np.ndarray, size: int, generator: np.r
 
 
 def shortest_first(order: np.ndarray, lengths: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
-    """The order [N] from short to long, roughly: neighbours stand up to a third out of place, so that copies of one
-    example do not meet in one batch. Short ones show a beginner where things are (Amodei et al. 2015, 1512.02595)."""
+    """The order [N] from short to long, roughly: a length counts for up to a quarter less or more, so that copies of
+    one example do not meet in one batch. Short ones show a beginner where things are (Amodei 2015, 1512.02595)."""
     return order[np.argsort(lengths[order] * generator.uniform(0.75, 1.25, len(order)), kind="stable")]
 
 

@@ -128,9 +128,8 @@ def variants() -> set[str]:
 
 
 def _version() -> str:
-    return subprocess.run([_program(), "--version"], capture_output=True, text=True, check=False).stdout.split("Data")[
-        0
-    ]
+    done = subprocess.run([_program(), "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.split("Data")[0]
 
 
 def _listed(option: str) -> list[list[str]]:

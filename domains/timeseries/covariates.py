@@ -67,11 +67,12 @@ def matched(panel: Panel, told: Told, horizon: int) -> tuple[Panel, tuple[str, .
     elif present and horizon:
         verb, it = ("are", "them") if len(present) > 1 else ("is", "it")
         notices += (f"{', '.join(present)} {verb} not known after the end of {panel.name}: forecast without {it}.",)
-    reaching = tuple(_reaching(group, panel.frequency, horizon) for group in groups)
-    return dataclasses.replace(chosen, groups=reaching), notices
+    far = tuple(reaching(group, panel.frequency, horizon) for group in groups)
+    return dataclasses.replace(chosen, groups=far), notices
 
 
-def _reaching(group: Group, frequency: Frequency, horizon: int) -> Group:
+def reaching(group: Group, frequency: Frequency, horizon: int) -> Group:
+    """The group with stamps for at least `horizon` steps after its targets' end; what is not known there is NaN."""
     more = horizon - group.ahead
     if more <= 0:
         return group

@@ -82,7 +82,7 @@ def collect(
     `shares` (train, validation, test), each but an empty one at least `horizon` steps long; series too short for that
     are only learnt from. Raises `UserError` for what cannot be found, read or split.
     """
-    named = _manifest(data)
+    named = manifest_of(data)
     if named is not None:
         panel = _named(named, columns, frequency, timezone, progress)
         return Parts(panel, _last(panel, named) if named.split.rule == "last" else _shared(panel, horizon, shares))
@@ -94,7 +94,8 @@ def collect(
 # -- what is there ----------------------------------------------------------------------------------------------------
 
 
-def _manifest(data: str | Path | pd.DataFrame | pd.Series) -> manifest.Manifest | None:
+def manifest_of(data: str | Path | pd.DataFrame | pd.Series) -> manifest.Manifest | None:
+    """The manifest of a named data set, None for whatever else `data` is; a file goes before a name."""
     if not isinstance(data, (str, Path)):
         return None
     name, there = str(data), Path(data).expanduser().exists()

@@ -22,6 +22,8 @@ NAIVE = "seasonal naive"
 """The baseline that every test compares with."""
 REPEAT = "repeat last"
 """The random walk, which no forecast of prices is shown without."""
+UNCHANGED = "no change"
+"""The same of returns: that prices stay."""
 BAND = 80
 """The band (in %) that the headline numbers speak of: from q10 to q90."""
 

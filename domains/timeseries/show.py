@@ -51,7 +51,7 @@ def picture_of(forecasts: Sequence[Forecast], path: Path) -> Path:
                 )
             )  # fmt: skip
     unit = forecasts[0].unit if forecasts else ""
-    return picture.draw_forecasts(path, drawn, title="", unit=unit)
+    return picture.draw_forecasts(path, drawn, unit=unit)
 
 
 def picture_scores(forecasts: Sequence[Forecast], folder: Path) -> list[Path]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .finance import Verdict, random_walk_verdict
-from .forecast import NAIVE, REPEAT, Forecast
+from .forecast import NAIVE, REPEAT, UNCHANGED, Forecast
 
-WALK = {"price": REPEAT, "return": "no change", "volatility": REPEAT}
+WALK = {"price": REPEAT, "return": UNCHANGED, "volatility": REPEAT}
 """The baseline that is a random walk of prices, or on volatility the simplest forecast."""
 NAIVES = {*WALK.values(), NAIVE, "exponential mean"}
 """Forecasts that nothing was learnt for."""

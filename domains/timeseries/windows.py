@@ -52,10 +52,10 @@ class Track:
         """N."""
         return self.values.shape[1]
 
-    def restored(self, values: np.ndarray, rows: slice | int = slice(None)) -> np.ndarray:
+    def restored(self, values: np.ndarray) -> np.ndarray:
         """Standardised values [C, ..., H] in original units."""
         shape = (-1, *[1] * (values.ndim - 1))
-        return values * self.scale[rows].reshape(shape) + self.location[rows].reshape(shape)
+        return values * self.scale.reshape(shape) + self.location.reshape(shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +131,10 @@ class WindowBatch(Batch):
 def cut(array: np.ndarray, start: int, stop: int) -> np.ndarray:
     """array [X, N] from `start` to `stop` -> [X, stop - start], NaN outside of it."""
     inside = array[:, max(0, start) : max(0, stop)]
-    before, behind = max(0, -start), max(0, stop - max(array.shape[1], start))
-    before = min(before, stop - start)
+    before = min(max(0, -start), stop - start)
+    behind = stop - start - before - inside.shape[1]
     if not (before or behind):
         return inside
-    behind = (stop - start) - before - inside.shape[1]
     return np.pad(inside, ((0, 0), (before, behind)), constant_values=np.nan)
 
 
@@ -164,6 +163,23 @@ def batch_of(windows: Sequence[Window], *, lookback: int) -> WindowBatch:
         known=~ahead.isnan(),
         window=torch.tensor(numbers),
         static=torch.from_numpy(np.concatenate(statics)).float().nan_to_num(0.0),
+    )
+
+
+def batch_of_values(values: Tensor, *, horizon: int) -> WindowBatch:
+    """values [B, L, C], nothing missing and nothing told beside them, as the batch that they make."""
+    count, lookback, series = values.shape
+    rows = values.transpose(1, 2).reshape(-1, lookback)
+    return WindowBatch(
+        values=rows,
+        observed=torch.ones_like(rows, dtype=torch.bool),
+        target=rows.new_zeros(len(rows), horizon),
+        target_observed=torch.zeros(len(rows), horizon, dtype=torch.bool),
+        past=rows.new_zeros(count, 0, lookback),
+        ahead=rows.new_zeros(count, 0, lookback + horizon),
+        known=torch.zeros(count, 0, lookback + horizon, dtype=torch.bool),
+        window=torch.arange(count).repeat_interleave(series),
+        static=rows.new_zeros(len(rows), 0),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
+from tsuite.core.attention import MultiHeadAttention
 from tsuite.core.blocks import LayerOptions, ParallelBlock, PostNormBlock, PreNormBlock
 from tsuite.core.encoder import Encoder
 from tsuite.core.layers import MLP, RMSNorm
@@ -99,6 +100,24 @@ def test_attention_maps_are_those_of_the_forward_pass(name: str) -> None:
     # The second map is what the second layer makes of the first layer's result.
     view, second = network.view(x, mask=mask, positions=None), network.blocks[1]
     assert_close(maps[1], second.weights(network.blocks[0](x, view), view))  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("name", ["pre", "post"])
+def test_attention_maps_hold_the_scores_that_were_handed_on(name: str) -> None:
+    """Mixing each layer's values by its map gives what that layer's attention gave."""
+    network = Encoder(dim=16, depth=3, heads=4, block=BLOCKS[name], residual_attention=True)
+    scramble(network)
+    x, mask = torch.randn(2, 5, 16), key_mask(padding_mask([3, 5]))
+    calls: list[tuple[Tensor, Tensor]] = []
+    attentions = [module for module in network.modules() if isinstance(module, MultiHeadAttention)]
+    for attention in attentions:
+        attention.register_forward_hook(lambda _, given, result: calls.append((given[0], result)))
+    network(x, mask=mask)
+    for attention, (given, mixed), weights in zip(
+        attentions, list(calls), network.attention_maps(x, mask=mask), strict=True
+    ):
+        value = attention.project(given)[2]
+        assert_close(attention.out((weights @ value).transpose(1, 2).flatten(2)), mixed, rtol=1e-5, atol=1e-5)
 
 
 def test_final_norm_is_optional_and_of_the_given_kind() -> None:

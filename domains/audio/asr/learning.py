@@ -6,6 +6,7 @@ Axes: B batch, N samples, F mel frames, M mel bands, T frames, V labels, L label
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,16 +128,12 @@ class CTCLearner(nn.Module):
 
     def _output(self, batch: SpeechBatch) -> CTCOutput:
         network: Any = self.network
-        if isinstance(network, ConformerCTC):
-            with network.seeing(self._chunk(network.config.chunk)):
-                return self._heard(network, batch)
-        return self._heard(network, batch)
-
-    def _heard(self, network: Any, batch: SpeechBatch) -> CTCOutput:
-        if not (self.masks and self.training and hasattr(network, "encode_features")):
-            return network(batch.waveforms, batch.lengths)
-        mel, lengths = network.features(batch.waveforms, batch.lengths)
-        return network.encode_features(_hidden(mel, lengths, self.masks), lengths)
+        conformer = isinstance(network, ConformerCTC)
+        with network.seeing(self._chunk(network.config.chunk)) if conformer else nullcontext():
+            if not (self.masks and self.training and hasattr(network, "encode_features")):
+                return network(batch.waveforms, batch.lengths)
+            mel, lengths = network.features(batch.waveforms, batch.lengths)
+            return network.encode_features(_hidden(mel, lengths, self.masks), lengths)
 
     def _chunk(self, size: int | None) -> int | None:
         """How far the frames of this step see: a network that streams learns with chunks of its size, with twice as

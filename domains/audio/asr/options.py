@@ -40,8 +40,7 @@ class RunOptions(CoreRunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require(self.beams >= 0, f"--beams cannot be negative, as {self.beams} is.")
-        self.require(self.lm_weight >= 0, f"--lm-weight cannot be negative, as {self.lm_weight} is.")
+        self.require_not_negative("beams", "lm_weight")
 
 
 @dataclass(frozen=True, kw_only=True)

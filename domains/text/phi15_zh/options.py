@@ -37,7 +37,7 @@ class RunOptions(CoreRunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.max_new > 0, f"--max-new must be at least 1, not {self.max_new}.")
-        self.require(self.temperature >= 0, f"--temperature cannot be negative, as {self.temperature} is.")
+        self.require_not_negative("temperature")
         self.require(0 < self.top_p <= 1, f"--top-p is a share above 0, up to 1, not {self.top_p}.")
         self.require(0 <= self.min_p <= 1, f"--min-p is a share from 0 to 1, not {self.min_p}.")
         self.require(self.repetition_penalty > 0, f"--repetition-penalty is above 0, not {self.repetition_penalty}.")

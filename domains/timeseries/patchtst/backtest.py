@@ -16,7 +16,6 @@ import torch
 
 from ....core.train import fit
 from ..data import Border, Borders
-from ..finance import purge_gap
 from ..forecast import Forecast
 from ..windows import Windows
 from .options import EvaluateOptions, FinetuneOptions
@@ -45,15 +44,14 @@ def rolled(
     learning = task
     for number, fold in enumerate(folds(windows, options.refit)):
         if number:
-            learning = _learnt(learning, fold, options)
+            learning = _learnt(learning, fold)
         found += infer(learning, fold)
     return found
 
 
-def _learnt(task: Any, fold: Windows, options: EvaluateOptions) -> Any:
+def _learnt(task: Any, fold: Windows) -> Any:
     """A copy of the task that learnt on from what lies before the fold's first origins."""
-    gap = purge_gap(task.around.days) if task.around.finance == "volatility" else 0
-    config = task.network.config
+    gap, config = task.around.gap, task.network.config
     borders = []
     for first, _ in fold.spans:
         kept = max(int(CHOOSE * first), config.horizon + gap)

@@ -25,6 +25,7 @@ from ....core.weights import load_into, without_weights
 from ..conformal import Conformal
 from ..covariates import Told
 from ..data import SHARES
+from ..finance import purge_gap
 from ..frequency import Frequency
 from ..windows import Scaling
 from .config import DecoderConfig, ForecasterConfig, ITransformerConfig, PatchTSTConfig
@@ -68,6 +69,16 @@ class Surroundings:
     days: int = 5
     table: dict[str, str] = dataclasses.field(default_factory=dict)
     shares: tuple[float, float, float] = SHARES
+
+    @property
+    def reach(self) -> int:
+        """How many returns a target looks back over."""
+        return self.days if self.finance == "volatility" else 1
+
+    @property
+    def gap(self) -> int:
+        """Steps to purge between what is learnt from and what is scored."""
+        return purge_gap(self.reach)
 
 
 def build_network(kind: str, shape: Mapping[str, Any]) -> Forecaster:

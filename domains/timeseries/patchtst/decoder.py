@@ -76,10 +76,8 @@ class DecoderForecaster(Forecaster):
         patch = self.config.patch
         said = self._say(batch, values[:, :-patch], observed[:, :-patch], behind + ahead - 1)
         truth, known = values[:, patch:], observed[:, patch:]
-        weight = rows.scale.square() if self.config.head == "point" else rows.scale
-        weight = torch.ones_like(weight) if self.config.head == "studentt" else weight
         share = batch.target_observed.sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp_min(1)
-        return self.head.loss(said.flatten(1, 2), truth, known, weight=weight * share)
+        return self.head.loss(said.flatten(1, 2), truth, known, weight=self.weight(rows) * share)
 
     def _whole(self, values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
         """The last whole patches of values, observed [R, L]."""

@@ -22,7 +22,7 @@ from ....core import checkpoint, registry
 from ....core.errors import UserError, near
 from ....core.options import build
 from ....core.train import fit
-from ..covariates import matched
+from ..covariates import matched, reaching
 from ..frames import pd
 from ..panel import Group, Panel
 from ..windows import window_at
@@ -134,17 +134,11 @@ def _columns(rows: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
 
 def _grown(group: Group, panel: Panel, rows: pd.DataFrame) -> Group:
     """The group with more steps at its end; covariates that were known ahead for them stay, unless told anew."""
-    end, count = len(group), len(rows)
-    length = max(len(group.index), end + count)
-    index = group.index if length == len(group.index) else group.index[:end].append(
-        panel.frequency.after(group.index[end - 1], length - end)
-    )  # fmt: skip
-    future = np.pad(group.future, ((0, 0), (0, length - group.future.shape[1])), constant_values=np.nan)
-    told = _columns(rows, panel.future)
+    end, count, group = len(group), len(rows), reaching(group, panel.frequency, len(rows))
+    told, future = _columns(rows, panel.future), group.future.copy()
     future[:, end : end + count] = np.where(np.isnan(told), future[:, end : end + count], told)
     return dataclasses.replace(
         group,
-        index=index,
         values=np.concatenate([group.values, _columns(rows, group.ids)], axis=1),
         past=np.concatenate([group.past, _columns(rows, panel.past)], axis=1),
         future=future,
@@ -158,7 +152,6 @@ def _ahead(group: Group, panel: Panel, future: pd.DataFrame) -> Group:
         raise UserError(
             f"The frame of what is known ahead lacks {lacking[0]}.", near(lacking[0], map(str, future.columns))
         )
-    end, count = len(group), len(future)
-    told = np.concatenate([group.future[:, :end], _columns(future, panel.future)], axis=1)
-    index = group.index[:end].append(panel.frequency.after(group.index[end - 1], count))
-    return dataclasses.replace(group, index=index, future=told)
+    alone = reaching(group.slice(0, len(group)), panel.frequency, len(future))
+    told = np.concatenate([group.future[:, : len(group)], _columns(future, panel.future)], axis=1)
+    return dataclasses.replace(alone, future=told)

@@ -125,9 +125,14 @@ class Forecaster(nn.Module, ABC):
         """The loss summed over observed steps, in the units of the batch: windows of little movement count little."""
         raw, rows = self.answer(batch)
         target = (batch.target - rows.location) / rows.scale
-        weight = rows.scale.square() if self.config.head == "point" else rows.scale
-        weight = torch.ones_like(weight) if self.config.head == "studentt" else weight
-        return self.head.loss(raw, target, batch.target_observed, weight=weight)
+        return self.head.loss(raw, target, batch.target_observed, weight=self.weight(rows))
+
+    def weight(self, rows: Normalised) -> Tensor:
+        """What a loss in normalised units is multiplied by [R, 1] to be one in those of the batch; a likelihood counts
+        as it is."""
+        if self.config.head == "studentt":
+            return torch.ones_like(rows.scale)
+        return rows.scale.square() if self.config.head == "point" else rows.scale
 
 
 class Learner(nn.Module):

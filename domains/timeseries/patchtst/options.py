@@ -44,7 +44,7 @@ class RunOptions(TableOptions, CoreRunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(0 <= self.risk <= 1, f"--risk lies from 0 to 1, not at {self.risk}.")
-        self.require(self.horizon >= 0, f"--horizon cannot be negative, as {self.horizon} is.")
+        self.require_not_negative("horizon")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class EvaluateOptions(RunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.stride >= 1, f"--stride must be at least 1, not {self.stride}.")
-        self.require(self.refit >= 0, f"--refit cannot be negative, as {self.refit} is.")
+        self.require_not_negative("refit")
         self.require(self.backtest or not self.refit, "--refit is part of --backtest.")
 
 
@@ -90,7 +90,6 @@ class FinetuneOptions(TableOptions, TrainOptions):
         self.require(
             not (self.protocol and self.finance), "--protocol ltsf scores series as they are, without --finance."
         )
-        for name in ("horizon", "lookback", "season"):
-            self.require(getattr(self, name) >= 0, f"--{name} cannot be negative, as {getattr(self, name)} is.")
+        self.require_not_negative("horizon", "lookback", "season")
         for name in ("hide", "validation", "test"):
             self.require(0 <= getattr(self, name) < 1, f"--{name} is a share, not {getattr(self, name)}.")

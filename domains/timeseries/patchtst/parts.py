@@ -6,9 +6,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ....core.manifest import manifests
 from .. import ltsf
-from ..data import SHARES, Border, Borders, collect
+from ..data import SHARES, Border, Borders, collect, manifest_of
 from ..finance import as_target
 from ..panel import Panel
 from ..tables import Columns, read_panel
@@ -41,13 +40,12 @@ def hints_of(around: Surroundings) -> Columns:
 
 def panel_of(data: Any, options: TableOptions, around: Surroundings) -> Panel:
     """The series that a trained forecaster shall go on with: a file, a frame, or a named data set to its end."""
-    if isinstance(data, str) and data in manifests() and not Path(data).exists():
-        panel = collect(data, columns_of(options), frequency=options.frequency, timezone=options.timezone).panel
+    columns, frequency = columns_of(options), options.frequency
+    if manifest_of(data) is not None:
+        panel = collect(data, columns, frequency=frequency, timezone=options.timezone).panel
     else:
-        panel = read_panel(
-            data, columns_of(options), hints=hints_of(around), frequency=options.frequency,
-            timezone=options.timezone or around.table.get("timezone", ""),
-        )  # fmt: skip
+        zone = options.timezone or around.table.get("timezone", "")
+        panel = read_panel(data, columns, hints=hints_of(around), frequency=frequency, timezone=zone)
     return as_target(panel, around.finance, days=around.days) if around.finance else panel
 
 

@@ -23,7 +23,7 @@ from ..conformal import Conformal
 from ..covariates import matched
 from ..dispatch import Battery, Tariff
 from ..finance import volatility_naives
-from ..forecast import NAIVE, REPEAT, Forecast, stack, summarise, table
+from ..forecast import NAIVE, REPEAT, UNCHANGED, Forecast, stack, summarise, table
 from ..heads import LEVELS
 from ..metrics import mae, seasonal_scale
 from ..panel import Panel
@@ -233,8 +233,6 @@ class ForecastTask(Task):
         """A window's rows in original units, with dates."""
         track, group = window.track, window.track.group
         stamps = group.index[window.origin : window.origin + window.horizon]
-        if len(stamps) < window.horizon:
-            stamps = self._stamps(window)
         truth = cut(track.values, window.origin, window.origin + window.horizon)
         scale = np.full(len(group.ids), np.nan) if track.errors is None else track.errors
         if not window.deviations:
@@ -266,10 +264,6 @@ class ForecastTask(Task):
         hours = storage.hours_of(made)
         return replace(made, planned=tuple(plan(made, row, hours) for row in range(len(made.ids))))
 
-    def _stamps(self, window: Window) -> Any:
-        index, end = window.track.group.index, window.origin
-        return window.track.frequency.after(index[end - 1], window.horizon)
-
     def _season(self, track: Track) -> int:
         """Steps of the season that seasonal naive repeats: the trained one, unless this is of another frequency."""
         learnt, given = self.around.frequency, track.frequency
@@ -289,7 +283,7 @@ class ForecastTask(Task):
         }
         if self.around.finance == "return":
             location = np.concatenate([window.track.location / window.track.scale for window in windows])
-            found["no change"] = np.repeat(-location, horizon, axis=1)
+            found[UNCHANGED] = np.repeat(-location, horizon, axis=1)
         if self.around.finance == "volatility":
             name = "exponential mean"
             found[name] = volatility_naives(history, horizon)[name].astype(np.float32)
@@ -315,8 +309,7 @@ class ForecastTask(Task):
             results = list(self.infer(chosen, options, **how))
         summary = self._beside_published(summarise(results, stride=stride), horizon)
         if self.around.finance:
-            days = self.around.days if self.around.finance == "volatility" else 1
-            found = verdicts(results, target=self.around.finance, stride=stride, days=days)
+            found = verdicts(results, target=self.around.finance, stride=stride, days=self.around.reach)
             told = {name: {"sentence": verdict.sentence, **verdict.to_json()} for name, verdict in found.items()}
             summary = replace(summary, details={**summary.details, "verdicts": told})
         return results, summary

@@ -12,13 +12,13 @@ import torch
 
 from ....core.errors import UserError
 from ....core.options import build, override, split_settings
+from ....core.parts import Part
 from ....core.task import Origin, Prepared, Split, Splits
 from ....core.weights import count_parameters
 from ..baselines import RidgeNLinear, carried_forward
 from ..calendar import calendar
 from ..covariates import Told, matched
-from ..data import SHARES, Border, Borders
-from ..finance import purge_gap
+from ..data import SHARES, Borders
 from ..metrics import seasonal_scale
 from ..panel import Panel
 from ..windows import Scaling, Track, Windows
@@ -32,8 +32,6 @@ BLOCK = 4_096
 """Windows that the closed-form map is given at once."""
 ENOUGH = 60_000
 """Windows that it is solved from, at most: of more, every second or third."""
-
-
 MOST_ROWS = 2_048
 """Series of all windows that a step learns from at once, at most; a step over more is done in parts."""
 
@@ -77,10 +75,8 @@ def prepare(
     task.around = replace(task.around, table={**task.around.table, **said_of(options)}, shares=shares)
     matching, notices = matched(panel, task.around.told, 0)
     tracks = task.tracks(matching, [border.train for border in borders.groups])
-    if task.around.finance == "volatility":
-        plan = replace(plan, gap=purge_gap(task.around.days))
     standard = task.around.benchmark is not None
-    plan = replace(plan, deviations=standard)
+    plan = replace(plan, gap=task.around.gap, deviations=standard)
     splits = splits_of(panel.name, tracks, plan, panel.sha256)
     options = sizes.decided(options, len(splits.train.examples), standard=standard)
     rows = options.batch_size * max(len(group.ids) for group in panel.groups)
@@ -210,13 +206,12 @@ def splits_of(name: str, tracks: Sequence[Track], plan: Plan, sha256: str = "") 
 def _solve_linear(task: Any, tracks: Sequence[Track], plan: Plan, *, fresh: bool) -> None:
     """Solve the linear map in closed form, for the network to be compared with and, if it is fresh, to start from."""
     ridge = RidgeNLinear(plan.lookback, plan.horizon)
-    for feed, ends in ((ridge.update, (0, "train")), (ridge.validate, ("train", "validation"))):
-        count = sum(
-            _length(border, ends) * len(track.values) for track, border in zip(tracks, plan.borders.groups, strict=True)
-        )
+    parts: tuple[tuple[Any, Part], ...] = ((ridge.update, "train"), (ridge.validate, "validation"))
+    for feed, part in parts:
+        spans = list(zip(tracks, plan.borders.spans(part), strict=True))
+        count = sum((stop - start) * len(track.values) for track, (start, stop) in spans)
         stride = max(1, -(-count // ENOUGH))
-        for track, border in zip(tracks, plan.borders.groups, strict=True):
-            start, stop = (getattr(border, end) if isinstance(end, str) else end for end in ends)
+        for track, (start, stop) in spans:
             _feed(feed, track.values[:, max(0, start - plan.lookback) : stop - plan.gap], plan, stride)
     if not ridge.training.rows:
         return  # every horizon has a gap: the network begins with repeat-last
@@ -224,11 +219,6 @@ def _solve_linear(task: Any, tracks: Sequence[Track], plan: Plan, *, fresh: bool
     task.around = replace(task.around, ridge=ridge.folded)
     if fresh and task.network.linear is not None:
         task.network.linear.start_from(torch.from_numpy(ridge.weight))
-
-
-def _length(border: Border, ends: tuple[Any, str]) -> int:
-    start, stop = (getattr(border, end) if isinstance(end, str) else end for end in ends)
-    return stop - start
 
 
 def _feed(feed: Any, values: np.ndarray, plan: Plan, stride: int) -> None:

@@ -13,7 +13,7 @@ from tsuite.core import registry
 from tsuite.core.errors import UserError
 from tsuite.core.pretrained import Located
 from tsuite.domains.timeseries.patchtst import transformers as theirs
-from tsuite.domains.timeseries.windows import WindowBatch
+from tsuite.domains.timeseries.windows import batch_of_values
 
 hub = pytest.importorskip("transformers")
 
@@ -41,23 +41,6 @@ def saved(folder: Path, **changed: Any) -> Any:
     return model
 
 
-def rows(x: torch.Tensor, horizon: int) -> WindowBatch:
-    """x [B, L, C] as a batch whose channels are rows."""
-    size, lookback, series = x.shape
-    values = x.transpose(1, 2).reshape(size * series, lookback)
-    return WindowBatch(
-        values=values,
-        observed=torch.ones_like(values, dtype=torch.bool),
-        target=torch.zeros(len(values), horizon),
-        target_observed=torch.zeros(len(values), horizon, dtype=torch.bool),
-        past=torch.zeros(size, 0, lookback),
-        ahead=torch.zeros(size, 0, lookback + horizon),
-        known=torch.zeros(size, 0, lookback + horizon, dtype=torch.bool),
-        window=torch.arange(size).repeat_interleave(series),
-        static=torch.zeros(len(values), 0),
-    )
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
 def test_outputs_are_equal(variant: str, tmp_path: Path) -> None:
@@ -68,7 +51,7 @@ def test_outputs_are_equal(variant: str, tmp_path: Path) -> None:
     )
     x = torch.randn(2, model.config.context_length, 3) * 5 + 3
     expected = model(past_values=x).prediction_outputs
-    found = network.eval()(rows(x, 12))[0].reshape(2, 3, 12).transpose(1, 2)
+    found = network.eval()(batch_of_values(x, horizon=12))[0].reshape(2, 3, 12).transpose(1, 2)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=2e-5)
 
 
