@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import long_attention
+from . import layers, long_attention
 from .cache import LayerCache
 from .linear import Linear
 from .masks import causal_mask, combine_masks
@@ -47,7 +47,7 @@ def attend(
     broadcastable to [B, H, T, S]; `causal` aligns the last query with the last key; scale defaults to D^-1/2.
     A query that may attend nowhere gets zeros. Equal to `attend_reference`, without the weights.
     """
-    if _learns_in_half_precision(query, key):
+    if _written_out_is_quicker(query, key, dropout):
         return attend_reference(query, key, value, mask=mask, bias=bias, causal=causal, scale=scale, dropout=dropout)[0]
     heads, groups, steps = query.shape[1], key.shape[1], query.shape[2]
     if causal and steps > 1 and (mask is not None or bias is not None or steps != key.shape[2]):
@@ -69,11 +69,14 @@ def attend(
     return out.nan_to_num(0.0) if _EMPTY_ROWS_ARE_NAN and mask is not None else out
 
 
-def _learns_in_half_precision(query: Tensor, key: Tensor) -> bool:
-    """Where the written-out form is the quicker one: a CPU's fused kernel takes two to three times as long for its
-    gradient in bfloat16. Not for long texts, whose weights [B, H, T, S] would have to be kept."""
-    quick = query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.shape[2] * key.shape[2] <= 512**2
-    return quick and query.requires_grad and not torch.compiler.is_compiling()
+def _written_out_is_quicker(query: Tensor, key: Tensor, dropout: float) -> bool:
+    """Where a CPU learns faster by the written-out form: with dropout, which its fused kernel does not know; for short
+    sequences; and in bfloat16, whose fused gradient takes two to three times as long. Not for long texts without
+    dropout, whose weights [B, H, T, S] would have to be kept."""
+    if query.device.type != "cpu" or not query.requires_grad or torch.compiler.is_compiling():
+        return False
+    most = 512 if query.dtype == torch.bfloat16 else 64
+    return bool(dropout) or query.shape[2] * key.shape[2] <= most**2
 
 
 def attend_reference(
@@ -113,7 +116,7 @@ def _mixed(scores: Tensor, value: Tensor, mask: Tensor | None, dropout: float) -
     weights = scores.softmax(dim=-1)
     if mask is not None:
         weights = weights * mask
-    return F.dropout(weights, dropout) @ _repeat_heads(value, scores.shape[1]), weights
+    return layers.dropout(weights, dropout) @ _repeat_heads(value, scores.shape[1]), weights
 
 
 def _repeat_heads(tensor: Tensor, heads: int) -> Tensor:

@@ -166,7 +166,8 @@ class LayerOptions(TypedDict, total=False):
     block (PreNormBlock): the residual layout. norm (LayerNorm): makes a norm for a width.
     mlp (MLP with 4 dim): makes the feed-forward network for a width. bias (True): of the attention's input
     projection; out_bias (the same): of its output. rotary, qk_norm, scale: see MultiHeadAttention.
-    dropout (0): of weights, branches. drop_path (0): of the last layer, growing linearly from 0.
+    dropout (0): of weights, branches. attention_dropout (the same): of weights alone. drop_path (0): of the last layer,
+    growing linearly from 0.
     layer_scale (none): its initial value.
     """
 
@@ -181,6 +182,7 @@ class LayerOptions(TypedDict, total=False):
     qk_norm: Norm | None
     scale: float | None
     dropout: float
+    attention_dropout: float
     drop_path: float
     layer_scale: float | None
 
@@ -205,7 +207,7 @@ def build_blocks(
             rotary=options.get("rotary") if context is None else None,
             qk_norm=options.get("qk_norm"),
             scale=options.get("scale"),
-            dropout=dropout,
+            dropout=options.get("attention_dropout", dropout),
         )
 
     def layer(drop_path: float) -> Block:

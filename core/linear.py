@@ -3,7 +3,7 @@
 On x86 torch gives float32 products to MKL, which on AMD's processors stays below half of what they can do. Measured on
 two cores of a Zen 5: 17 of 46 GB/s for one row (a step of decoding), 12 of 26 for eight, 215 of 460 GFLOP/s for 1024,
 and the same backwards. oneDNN, which is part of torch too, reaches the higher figures. So float32 products on x86 go
-there; everything else is `F.linear`.
+there where they are large enough; everything else is `F.linear`.
 
 Axes: N rows of x in all, I inputs, O outputs.
 """
@@ -23,8 +23,11 @@ _HERE = (
     and torch.backends.mkldnn.is_available()
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
-_SMALL = 1 << 17
-"""Weights below this are read so quickly that preparing the call costs more than it saves."""
+_MUCH, _MUCH_LEARNT, _LARGE = 1 << 20, 1 << 22, 1 << 17
+"""From so many multiplications on (of a product; of one whose gradients follow), or so large a weight to be read, the
+product saves more than preparing the call costs."""
+_NARROW = 32
+"""Gradients of narrower weights are torch's: oneDNN gains nothing on a thin matrix."""
 _TALL, _PIECE, _FEW = 16384, 8192, 4
 """A taller matrix (a head over a vocabulary) is cut into pieces for a few rows: oneDNN reads it at half speed else."""
 
@@ -39,16 +42,18 @@ class Linear(nn.Linear):
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x [..., I] times weight [O, I] transposed, plus bias [O]: equal to `F.linear` but for rounding."""
-    if not _suits(x, weight):
+    learns = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
+    if not (_pays(x, weight, learns) and onednn_suits(x, weight)):
         return F.linear(x, weight, bias)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
-        return _Product.apply(x, weight, bias)
-    return onednn(x, weight, bias)
+    return _Product.apply(x, weight, bias) if learns else onednn(x, weight, bias)
 
 
-def _suits(x: Tensor, weight: Tensor) -> bool:
-    """Whether this product is large enough, and one for oneDNN."""
-    return weight.numel() >= _SMALL and onednn_suits(x, weight)
+def _pays(x: Tensor, weight: Tensor, learns: bool) -> bool:
+    """Whether the product is large enough for oneDNN."""
+    work = x.numel() * weight.shape[0]
+    if learns:
+        return work >= _MUCH_LEARNT and min(weight.shape) >= _NARROW
+    return work >= _MUCH or weight.numel() >= _LARGE
 
 
 def onednn_suits(x: Tensor, weight: Tensor) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from .errors import UserError, near
 from .options import build
 from .parts import Part, SplitRule, check
+from .recipe import Recipe
 from .registry import HOME
 from .sources import Progress, Source
 from .sources.packages import shared_archives
@@ -151,6 +152,7 @@ class Manifest:
     `licence` is an SPDX expression; `redistributable` says whether copies may be passed on with this package;
     `rows` counts the examples (0: not said); `sample` names a small real extract beside the manifest, if there is one.
     `combine` names the data sets beside it that this one is made of; their sources and rows are then its own.
+    `recipe` says how it is made, of a data set that is made on the machine and has no sources.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Manifest:
     sample: str = ""
     sample_licence: str = ""
     combine: tuple[str, ...] = ()
+    recipe: Recipe | None = None
     folder: Path = field(default_factory=Path)
 
     def part(self, index: int | None = None, key: str | None = None, *, rows: int | None = None) -> Part:
@@ -193,25 +196,35 @@ class Manifest:
         return tuple(column for column in self.columns if column.role == role)
 
     def fetch(self, progress: Progress | None = None) -> dict[str, Path]:
-        """Every source's verified local file or folder by its name, fetched where it is not in the cache.
+        """Every source's verified local file or folder by its name, fetched where it is not in the cache; of a recipe,
+        the folder `made`, made where it is not.
 
         Raises `Unreachable` or another `UserError` as `Source.fetch` does."""
+        if self.recipe:
+            return {"made": self.recipe.make(progress)}
         with shared_archives():
             return {name: item.fetch(progress) for name, item in self.sources.items()}
 
     def cached(self) -> bool:
         """Whether `fetch` would find everything on this machine."""
-        return all(item.cached() for item in self.sources.values())
+        return all(self._places())
+
+    def _places(self) -> list[Path | None]:
+        """Where each source, or what was made, lies on this machine; None: it does not."""
+        return [self.recipe.cached()] if self.recipe else [item.cached() for item in self.sources.values()]
 
     def bytes_on_disk(self) -> int:
         """Bytes that its files take on this machine; 0 if nothing was fetched."""
-        found = [path for item in self.sources.values() if (path := item.cached())]
+        found = [path for path in self._places() if path]
         files = [file for path in found for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         return sum(file.stat().st_size for file in files)
 
     @property
     def sha256(self) -> str:
-        """One hash for all sources: that of the only one, else of the sorted `<sha256>  <name>` lines."""
+        """One hash for all sources: that of the only one, else of the sorted `<sha256>  <name>` lines; of a recipe,
+        that of the data it says, else of the recipe."""
+        if self.recipe:
+            return self.recipe.sha256 or self.recipe.key
         digests = [item.source.sha256 or str(item.source) for item in self.sources.values()]
         if len(digests) == 1:
             return digests[0]
@@ -244,7 +257,7 @@ def read_manifest(path: str | Path, *, member: bool = False) -> Manifest:
     path = Path(path)
     try:
         values = _tuples(tomllib.loads(path.read_text(encoding="utf-8")))
-        for key, cls in (("split", SplitRule), ("format", Format), ("labels", Labels)):
+        for key, cls in (("split", SplitRule), ("format", Format), ("labels", Labels), ("recipe", Recipe)):
             if key in values:
                 check(isinstance(values[key], dict), f"{key} has to be a table")
                 if key == "labels":
@@ -286,7 +299,8 @@ def _check_names(manifest: Manifest) -> None:
     named = {manifest.split.column, manifest.labels.column if manifest.labels else ""} - {""}
     for name in sorted(named - columns):
         raise UserError(f"the column {name!r} is used but not declared.", near(name, columns))
-    check(bool(manifest.sources), "it has no sources")
+    check(bool(manifest.sources) or bool(manifest.recipe), "it has no sources")
+    check(not (manifest.sources and manifest.recipe), "a data set that is made by a recipe has no sources")
     if manifest.split.rule == "source":
         for name in sorted({*map(str, manifest.split.test + manifest.split.validation)} - set(manifest.sources)):
             raise UserError(

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..layers import dropout
 from ..linear import Linear
 from ..nf4 import NF4Linear
 from .method import Method
@@ -72,7 +73,7 @@ class LowRankLinear(AdaptedLinear):
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]."""
         y = self.base(x)
-        thin = F.dropout(x, self.dropout, self.training) if self.dropout else x
+        thin = dropout(x, self.dropout) if self.training else x
         low = F.linear(thin.to(self.lora_a.dtype), self.lora_a)  # [..., r]
         # One product that adds: a second tensor as large as y, and two passes over it, are saved.
         whole = torch.addmm(

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from transformers import LlamaConfig
 from transformers.activations import ACT2FN
 from transformers.models.llama.modeling_llama import LlamaMLP
-from tsuite.core.layers import ACTIVATIONS, MLP, Branch, DropPath, GatedMLP, LayerScale, RMSNorm
+from tsuite.core.layers import ACTIVATIONS, MLP, Branch, Dropout, DropPath, GatedMLP, LayerScale, RMSNorm, dropout
 
 from .families import scramble
 
@@ -93,3 +93,33 @@ def test_branch_holds_only_what_is_on() -> None:
     full = Branch(4, layer_scale=0.5, dropout=0.5, drop_path=0.5)
     assert_close(full.eval()(x), x / 2)
     assert not torch.equal(full.train()(x), x / 2)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_dropout_clears_its_share_and_keeps_the_mean(share: float) -> None:
+    torch.manual_seed(0)
+    x = torch.full((333, 301), 2.0, requires_grad=True)
+    dropped = dropout(x, share)
+    cleared = (dropped == 0).float()
+    assert abs(float(cleared.mean()) - share) < 0.01
+    assert abs(float(dropped.detach().mean()) - 2) < 0.06
+    # Neighbours in a row and in a column are cleared independently: the four of one draw too.
+    for one, other in ((cleared[:, :-1], cleared[:, 1:]), (cleared[:-1], cleared[1:])):
+        assert abs(float((one * other).mean()) - share**2) < 0.01
+    (gradient,) = torch.autograd.grad(dropped.sum(), x)
+    assert torch.equal(gradient != 0, dropped != 0)
+    assert_close(gradient * 2, dropped)
+
+
+def test_dropout_follows_the_seed_and_the_precision() -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        x = torch.randn(5, 7, dtype=dtype)
+        torch.manual_seed(3)
+        one = dropout(x, 0.3)
+        torch.manual_seed(3)
+        assert torch.equal(one, dropout(x, 0.3))
+        assert one.dtype == dtype
+    assert dropout(x, 0.0) is x
+    layer = Dropout(0.5)
+    assert (layer(torch.ones(1000)) == 0).any()
+    assert torch.equal(layer.eval()(x), x)

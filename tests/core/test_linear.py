@@ -20,7 +20,8 @@ def count(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         pytest.skip("no oneDNN for x86 here")
     calls: list[int] = []
     onednn = module.onednn
-    monkeypatch.setattr(module, "_SMALL", 0)
+    for name in ("_MUCH", "_MUCH_LEARNT", "_NARROW"):
+        monkeypatch.setattr(module, name, 0)
     monkeypatch.setattr(module, "onednn", lambda *a: (calls.append(1), onednn(*a))[1])
     return calls
 
@@ -68,7 +69,7 @@ def test_a_tall_matrix_in_pieces(count: list[int], monkeypatch: pytest.MonkeyPat
 
 
 def test_keeps_out_of_the_way(count: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of other precisions, of autocast, of export and of small weights."""
+    """Of other precisions, of autocast, of export and of small products."""
     ours, x = layer(), torch.randn(3, 24)
 
     def same(found: Tensor, expected: Tensor) -> None:
@@ -81,6 +82,26 @@ def test_keeps_out_of_the_way(count: list[int], monkeypatch: pytest.MonkeyPatch)
     program = torch.export.export(ours, (x,))
     assert "aten.linear" in str(program.graph)
     same(program.module()(x), F.linear(x, ours.weight, ours.bias))
-    monkeypatch.setattr(module, "_SMALL", 1 << 17)
+    monkeypatch.setattr(module, "_MUCH", 1 << 20)
+    monkeypatch.setattr(module, "_MUCH_LEARNT", 1 << 20)
     same(product(x, ours.weight), F.linear(x, ours.weight))
     assert product(x[:0], ours.weight).shape == (0, 40)
+
+
+def test_what_is_worth_a_call(count: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many rows of a small weight, or a single row of a large one; a narrow weight learns by torch."""
+    for name, value in {"_MUCH": 24 * 40 * 8, "_MUCH_LEARNT": 24 * 40 * 8, "_LARGE": 40 * 40, "_NARROW": 16}.items():
+        monkeypatch.setattr(module, name, value)
+
+    def calls(x: Tensor, weight: Tensor) -> int:
+        count.clear()
+        product(x, weight)
+        return len(count)
+
+    weight, large, thin = torch.randn(40, 24), torch.randn(40, 40), torch.randn(400, 8)
+    assert [calls(torch.randn(rows, 24), weight) for rows in (1, 7, 8)] == [0, 0, 1]
+    assert calls(torch.randn(1, 40), large) == 1
+    for learnt in (weight, large, thin):
+        learnt.requires_grad_()
+    assert [calls(torch.randn(rows, 24), weight) for rows in (1, 7, 8)] == [0, 0, 1]
+    assert [calls(torch.randn(1, 40), large), calls(torch.randn(99, 8), thin)] == [0, 0]

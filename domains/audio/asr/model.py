@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ....core.chunks import ChunkedEncoder, ChunkedStack, LayerState
 from ....core.conformer import Conformer
-from ....core.layers import MLP, FrameBatchNorm, LayerNorm
+from ....core.layers import MLP, Dropout, FrameBatchNorm, LayerNorm
 from ....core.linear import Linear
 from ....core.masks import padding_mask
 from ..frontend import LogMel
@@ -58,7 +58,7 @@ class ConformerCTC(nn.Module):
         self.subsampling = Subsampling(
             mels=config.mels, dim=config.dim, factor=config.subsampling, channels=config.channels
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = _encoder(config)
         self.head = Linear(config.dim, config.labels)
         self.condition = Linear(config.labels, config.dim) if config.self_conditioned else None

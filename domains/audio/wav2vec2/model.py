@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ....core.blocks import PostNormBlock, PreNormBlock
 from ....core.encoder import Encoder
-from ....core.layers import ACTIVATIONS, MLP
+from ....core.layers import ACTIVATIONS, MLP, Dropout
 from ....core.linear import Linear
 from ....core.masks import key_mask, padding_mask
 from ..output import CTCOutput
@@ -103,7 +103,7 @@ class Wav2Vec2CTC(nn.Module):
         self.projection = Linear(config.channels[-1], config.dim)
         self.positions = ConvolvedPositions(config)
         self.norm = None if config.stable else norm(config.dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = Encoder(
             dim=config.dim,
             depth=config.depth,

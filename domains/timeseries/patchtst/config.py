@@ -20,7 +20,7 @@ class ForecasterConfig:
     included) and fixed. head: what is said about each step. revin: each window is normalised by its own mean and
     deviation, undone in the forecast (Kim et al. 2022, RevIN). linear: a linear map of the look-back is part of the
     forecast (NLinear), and the Transformer adds to it. masked: the network is told what was missing.
-    dim, depth, heads, hidden: of the Transformer, its feed-forward width last.
+    dim, depth, heads, hidden: of the Transformer, its feed-forward width last. attention_dropout: of the weights.
 
     Raises UserError for values that make no network.
     """
@@ -39,13 +39,16 @@ class ForecasterConfig:
     heads: int = 8
     hidden: int = 256
     dropout: float = 0.1
+    attention_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("lookback", "horizon", "dim", "depth", "heads", "hidden"):
             self._require(getattr(self, name) >= 1, f"{name} must be at least 1, not {getattr(self, name)}.")
         self._require(min(self.past, self.ahead, self.static) >= 0, "Numbers of covariates cannot be negative.")
         self._require(self.dim % self.heads == 0, f"dim {self.dim} does not divide into {self.heads} heads.")
-        self._require(0 <= self.dropout < 1, f"dropout is a share from 0 to 1, not {self.dropout}.")
+        for name in ("dropout", "attention_dropout"):
+            share = getattr(self, name)
+            self._require(0 <= share < 1, f"{name} is a share from 0 to 1, not {share}.")
         self._require(self.head in HEADS, f"There is no head {self.head!r}. {near(self.head, HEADS)}")
 
     @staticmethod

@@ -14,10 +14,10 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ....core.blocks import View, build_blocks
-from ....core.layers import MLP, LayerNorm
+from ....core.layers import MLP, Dropout, LayerNorm
 from ....core.linear import Linear
 from ....core.positions import Rotary
 from ..windows import WindowBatch
@@ -38,10 +38,11 @@ class DecoderForecaster(Forecaster):
         self.covariates = Linear(told * patch, config.dim, bias=False) if told else None
         self.next = Linear(config.ahead * patch, config.dim, bias=False) if config.ahead else None
         self.static = Linear(config.static, config.dim, bias=False) if config.static else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = build_blocks(
             dim=config.dim, depth=config.depth, heads=config.heads, mlp=partial(MLP, hidden=config.hidden),
             rotary=Rotary(head_dim=config.dim // config.heads), dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
         )  # fmt: skip
         self.norm = LayerNorm(config.dim)
         self.out = silent(Linear(config.dim, patch * self.numbers))

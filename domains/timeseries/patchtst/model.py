@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ....core.blocks import PostNormBlock, PreNormBlock
 from ....core.encoder import Encoder
-from ....core.layers import ACTIVATIONS, MLP, FrameBatchNorm, LayerNorm
+from ....core.layers import ACTIVATIONS, MLP, Dropout, FrameBatchNorm, LayerNorm
 from ....core.linear import Linear
 from ..windows import WindowBatch
 from .config import PatchTSTConfig
@@ -48,7 +48,7 @@ class PatchTST(Forecaster):
         self.first = nn.Parameter(torch.zeros(1, 1, 1, dim)) if config.decode == "first" else None
         tokens = config.patches + {"tokens": config.patches_ahead, "first": 1}.get(config.decode, 0)
         self.positions = nn.Parameter(torch.empty(tokens, dim).uniform_(-0.02, 0.02))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = Encoder(
             dim=dim,
             depth=config.depth,
@@ -57,10 +57,11 @@ class PatchTST(Forecaster):
             norm=partial(FrameBatchNorm if config.norm == "batch" else LayerNorm, eps=config.norm_epsilon),
             mlp=partial(MLP, hidden=config.hidden, activation=ACTIVATIONS[config.activation], dropout=config.dropout),
             dropout=config.dropout,
+            attention_dropout=config.attention_dropout,
             residual_attention=config.residual_attention,
             final_norm=not config.post_norm and config.decode == "tokens",
         )
-        self.head_dropout = nn.Dropout(config.head_dropout)
+        self.head_dropout = Dropout(config.head_dropout)
         if config.decode == "tokens":
             self.ahead = Linear(max(1, told_ahead) * patch, dim)
             self.out = silent(Linear(dim, patch * self.numbers))

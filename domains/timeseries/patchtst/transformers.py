@@ -95,6 +95,7 @@ def config_of(theirs: Mapping[str, Any]) -> PatchTSTConfig:
             decode="first" if theirs.get("use_cls_token") else "mean" if pooled == "mean" else "flatten",
             activation=theirs.get("activation_function", "gelu"),
             dropout=theirs.get("ff_dropout", 0.0),
+            attention_dropout=theirs.get("attention_dropout", 0.0),
             head_dropout=theirs.get("head_dropout", 0.0),
             head="point",
             revin=theirs.get("scaling", "std") == "std",

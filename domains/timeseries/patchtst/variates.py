@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ....core.encoder import Encoder
-from ....core.layers import MLP
+from ....core.layers import MLP, Dropout
 from ....core.linear import Linear
 from ....core.masks import key_mask
 from ..windows import WindowBatch
@@ -34,10 +34,10 @@ class ITransformer(Forecaster):
         self.ahead = Linear(config.horizon, config.dim) if told_ahead else None
         self.static = Linear(config.static, config.dim, bias=False) if config.static else None
         self.names = nn.Parameter(torch.randn(told + told_ahead, config.dim) * 0.02)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = Encoder(
             dim=config.dim, depth=config.depth, heads=config.heads, mlp=partial(MLP, hidden=config.hidden),
-            dropout=config.dropout,
+            dropout=config.dropout, attention_dropout=config.attention_dropout,
         )  # fmt: skip
         self.out = silent(Linear(config.dim, config.horizon * self.numbers))
 
