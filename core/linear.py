@@ -94,9 +94,13 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # type: ignore[override]
         x, weight = ctx.saved_tensors
         for_x, for_weight, for_bias = ctx.needs_input_grad
+        found_x = onednn(gradient, weight.t()) if for_x else None
         rows = gradient.reshape(-1, gradient.shape[-1])  # [N, O]
-        return (
-            onednn(gradient, weight.t()) if for_x else None,
-            onednn(rows.t(), x.reshape(-1, x.shape[-1]).t()) if for_weight else None,
-            rows.sum(0) if for_bias else None,
+        if not for_weight:
+            return found_x, None, rows.sum(0) if for_bias else None
+        seen = x.reshape(-1, x.shape[-1])  # [N, I]
+        # oneDNN's own product for this gradient reads both as they lie; by rows.t() and seen.t() they would be copied.
+        found, found_bias = torch.ops.aten.mkldnn_linear_backward_weights(
+            rows.to_mkldnn(), seen.to_mkldnn(), weight, for_bias
         )
+        return found_x, found.to_dense(), found_bias.to_dense() if for_bias else None

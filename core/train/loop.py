@@ -25,6 +25,7 @@ import torch
 from .. import checkpoint
 from ..errors import Interrupted, UserError
 from ..options import TrainOptions
+from ..runtime import reuse_memory
 from ..task import Splits, Task
 from .data import FINISH, STEP, MicroBatch, MicroBatches, seed_all, seeded, steps
 from .folder import claim, command_to_continue, describe, read_card, write_card
@@ -95,6 +96,7 @@ def fit(
         processes.release()
         return _trained(folder, finished)
     torch.set_num_threads(told["threads"])
+    reuse_memory()
     card = {**describe(task, splits, told, processes.world), **(card or {})}
     run = Run(task, splits, options, folder, processes, console=console if processes.is_main else None)
     try:

@@ -45,7 +45,7 @@ def test_equals_f_linear_with_its_gradients(count: list[int], shape: tuple[int, 
     )
     with torch.no_grad():
         assert_close(ours(x), expected)
-    assert len(count) == 4
+    assert len(count) == 3  # the gradient of the weight has a call of its own
 
 
 def test_only_what_needs_a_gradient_gets_one(count: list[int]) -> None:

@@ -145,6 +145,48 @@ def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_manifest(tmp_path / "dataset.toml").fetch()
 
 
+RECIPE = '[recipe]\ndomain = "control"\nsettings = { env = "CartPole-v1", episodes = 2 }\n'
+
+
+def test_a_recipe(tmp_path: Path, tmp_cache: Path) -> None:
+    path = tmp_path / "dataset.toml"
+    path.write_text(SMALLEST + RECIPE)
+    item = read_manifest(path)
+    assert item.recipe is not None
+    assert (item.cached(), item.bytes_on_disk(), item.sources) == (False, 0, {})
+    assert json.loads(json.dumps(item.info()))["recipe"]["settings"] == {"env": "CartPole-v1", "episodes": 2}
+    made = tmp_cache / "recordings" / item.sha256
+    made.mkdir(parents=True)
+    (made / "part").write_text("1234")
+    assert (item.cached(), item.bytes_on_disk(), item.fetch()) == (True, 4, {"made": made})
+    path.write_text(SMALLEST + RECIPE.replace("2 }", "3 }"))
+    assert read_manifest(path).sha256 != item.sha256
+    path.write_text(SMALLEST + RECIPE + 'sha256 = "abc"\n')
+    assert read_manifest(path).sha256 == "abc"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("control", "kontrol"), "there is no domain 'kontrol' that makes data"),
+        (("settings", "setings"), "Did you mean settings"),
+        (("[recipe]", '[sources.table]\nsource = "x.jsonl"\nbytes = 1\n[recipe]'), "made by a recipe has no sources"),
+    ],
+)
+def test_mistakes_in_a_recipe(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    path = tmp_path / "dataset.toml"
+    path.write_text(SMALLEST + RECIPE.replace(*change))
+    with pytest.raises(UserError, match=words.replace("[", r"\[")):
+        read_manifest(path)
+
+
+def test_a_domain_that_makes_no_data(tmp_path: Path, tmp_cache: Path) -> None:
+    path = tmp_path / "dataset.toml"
+    path.write_text(SMALLEST + RECIPE.replace("control", "timeseries"))
+    with pytest.raises(UserError, match="timeseries makes no data"):
+        read_manifest(path).fetch()
+
+
 COMBINED = SMALLEST.replace('columns = [{ name = "text", about = "the text", kind = "text" }]', "columns = []")
 COMBINED = COMBINED.replace('kind = "jsonl"', 'kind = "combined"').replace('rule = "none"', 'rule = "members"')
 COMBINED += 'combine = ["one", "two"]\n'
