@@ -20,7 +20,7 @@ from .train import fit
 from .train import folder as run_folder
 from .weights import count_parameters
 
-SCORES = ("metrics", "baselines", "before", "compared")
+SCORES = ("metrics", "baselines", "details", "before", "compared")
 """Of what a run's card says of the held-out part: the scores; the rest describes the data."""
 
 
@@ -134,7 +134,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
         after = _assess(request, best, test, "the result")
         scored = {**describe(test), "metrics": after[1].metrics}
         if after[1].baselines:
-            scored["baselines"] = after[1].baselines
+            scored |= {"baselines": after[1].baselines, "details": after[1].details}
             beside = best.table(*after)
         if (before := task.before(options)) is not None:
             before.network.to(runtime.pick_device(request.device)).eval()
@@ -160,6 +160,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
             "training_seconds": trained.seconds,
             "stopped_early": trained.stopped_early,
             **({"baselines": scored["baselines"]} if "baselines" in scored else {}),
+            **scored.get("details", {}),
         },
         shown=_training_table(trained, scored, beside),
     )

@@ -36,6 +36,10 @@ def test_a_training_reports_what_it_scored_beside_the_baselines() -> None:
     assert {"mae", "rmse", "smape", "mase"} <= set(said["baselines"]["ridge"])
     card = json.loads((where / "card.json").read_text(encoding="utf-8"))
     assert card["test"]["baselines"] == said["baselines"]
+    assert card["test"]["details"]["diebold_mariano"] == said["diebold_mariano"]
+    assert said["diebold_mariano"]["against"] == "seasonal naive"
+    assert said["diebold_mariano"]["p_value"] < 0.05
+    assert len(said["per_step"]["mae"]) == HORIZON
     chosen = " ".join(card["chosen"])
     for word in ("steps of h", "season 24", "look-back 48", "horizon 12", "known ahead: temperature", "calendar",
                  "70% train", "train 361, validation 49, test 109", "at most 60 steps"):  # fmt: skip
