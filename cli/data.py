@@ -87,6 +87,9 @@ def _show(facts: dict[str, Any]) -> None:
     table.add_row("rows", f"{facts['rows']:,}")
     for name, item in facts["sources"].items():
         table.add_row("source", f"{name}: {item['source']} ({item['bytes'] / 1e6:.1f} MB)")
+    if facts["recipe"]:
+        told = ", ".join(f"{key} {value}" for key, value in facts["recipe"]["settings"].items())
+        table.add_row("made by", f"{facts['recipe']['domain']}: {told}")
     for column in facts["columns"]:
         unit = f", {column['unit']}" if column["unit"] else ""
         table.add_row("column", f"{column['name']} ({column['role']}, {column['kind']}{unit}): {column['about']}")

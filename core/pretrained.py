@@ -49,6 +49,8 @@ def locate(card: Card, name: str | None) -> Located:
         return Located(path=checkpoints.resolve(card.folder / "checkpoint"), source="embedded")
     if name in card.checkpoints:
         facts = card.checkpoints[name]
+        if "folder" in facts:  # ships with the model, beside the default one
+            return Located(path=checkpoints.resolve(card.folder / facts["folder"]), source=name, facts=facts)
         path, source, notices = first_available(list(facts["sources"]))
         return Located(path=path, source=str(source), facts=facts, notices=tuple(notices))
     path = Path(name).expanduser()

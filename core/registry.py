@@ -32,7 +32,8 @@ class Card:
     """The static facts of a model, read from `card.toml`.
 
     `task` and `options` name classes inside the model's package as `module:Class`; importing `options` needs no torch.
-    `sizes` maps a preset to its parameter count; `checkpoints` maps a short name to sources tried in order.
+    `sizes` maps a preset to its parameter count; `checkpoints` maps a short name to sources tried in order, or
+    to a `folder` that ships with the model.
     `evaluate_options` and `export_options` name classes likewise, where a model has them.
     `commands` maps further commands (`"data record"`) to functions (`module:function`).
     """

@@ -47,6 +47,14 @@ def test_known_names_carry_their_facts(card: Card, saved: Path) -> None:
     assert located.facts["base"] == "b"
 
 
+def test_a_name_may_stand_for_a_folder_that_ships_with_the_model(card: Card, saved: Path) -> None:
+    card.folder.mkdir()
+    saved.rename(card.folder / "checkpoint_small")
+    card.checkpoints["small"] = {"summary": "s", "folder": "checkpoint_small"}
+    located = pretrained.locate(card, "small")
+    assert (located.source, located.is_ours) == ("small", True)
+
+
 def test_a_run_folder_means_its_best(card: Card, saved: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     saved.rename(tmp_path / "run" / "best")
