@@ -6,7 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -164,17 +164,17 @@ def _find(gym: Any, env: str) -> None:
 
 def _hush(gym: Any, env: str) -> None:
     """MuJoCo writes its warnings for developers into a file in the current folder: not into a person's."""
-    entry = gym.spec(env).entry_point
+    entry = gym.spec(env.rpartition(":")[2]).entry_point
     if isinstance(entry, str) and "mujoco" in entry:
         with contextlib.suppress(ImportError, AttributeError):
             import mujoco
 
-            mujoco.set_mju_user_warning(lambda _: None)
+            cast(Any, mujoco).set_mju_user_warning(lambda _: None)
 
 
 def _modes(gym: Any, env: str) -> tuple[str, ...]:
     """The ways of drawing that an environment declares."""
-    entry = gym.spec(env).entry_point
+    entry = gym.spec(env.rpartition(":")[2]).entry_point
     with quiet():
         try:
             kind = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry

@@ -14,13 +14,13 @@ from .picture import BLUE, INK, ORANGE, QUIET, SKY
 from .plans import Plan
 from .search import Path as Found
 
-PANELS = (("path", "with the guess"), ("weighted", "weighted A*"), ("plain", "A*"))
+PANELS = (("path", "the network"), ("weighted", "weighted A*"), ("plain", "A*"))
 MOST = 4
 """Plans in one picture."""
 
 
 def draw_plans(path: str | Path, plans: Sequence[Plan], *, title: str = "") -> Path:
-    """Up to four plans, a row each: what was expanded (pale, the first ones palest) and found with the guess, by
+    """Up to four plans, a row each: what was expanded (pale, the first ones palest) and found by the network, by
     weighted A* and by A*. Raises UserError for another ending than .png and .svg, and where there is no plan."""
     from matplotlib.figure import Figure
 
@@ -35,6 +35,8 @@ def draw_plans(path: str | Path, plans: Sequence[Plan], *, title: str = "") -> P
         for axes, (which, name) in zip(row, PANELS, strict=True):
             weight = "" if which == "plain" else f", weight {plan.weight:g}"
             _draw(axes, plan, getattr(plan, which), f"{name}{weight}")
+        if len(shown) > 1:
+            row[0].set_ylabel(plan.id, fontsize=9, color=QUIET, parse_math=False)
     if title:
         figure.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold", color=INK, parse_math=False)
     figure.savefig(path)

@@ -161,6 +161,8 @@ class Stage:
             guard.reset()
         if watcher:
             watcher.see(self._envs[0], tracks[0].observations[0], 0, 0.0)
+        if watchdog:
+            watchdog.start()
         while not (all(track.over for track in tracks) or stop()):
             seen = np.stack([track.observations[-1] for track in tracks])
             actions = np.asarray(act(seen))

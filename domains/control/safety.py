@@ -202,11 +202,15 @@ class Watchdog:
         self.hz, self.period = hz, 1 / hz
         self.tolerance = 100 / hz if tolerance is None else tolerance
         self._clock, self._sleep = clock, sleep
-        self._next = clock() + self.period
-        self._woke = clock()
         self._late: list[float] = []
         self._worked: list[float] = []
         self.missed = 0
+        self.start()
+
+    def start(self) -> None:
+        """Count ticks from now on: an episode begins, and what lay before it was no step."""
+        self._woke = self._clock()
+        self._next = self._woke + self.period
 
     @property
     def ticks(self) -> int:

@@ -130,6 +130,18 @@ def test_a_step_that_takes_several_periods_misses_each_of_them() -> None:
     assert watchdog.report()["work_ms_p99"] == pytest.approx(70, abs=1)
 
 
+def test_what_lies_between_two_episodes_is_no_step() -> None:
+    clock = Clock()
+    watchdog = Watchdog(50, clock=clock, sleep=clock.sleep)
+    watchdog.wait()
+    clock.now += 3.0  # the environment is set up anew
+    watchdog.start()
+    clock.now += 0.002
+    assert watchdog.wait() == 0.0
+    assert watchdog.missed == 0
+    assert watchdog.report()["work_ms_p99"] < 3
+
+
 def test_a_real_clock_is_held() -> None:
     import time
 
