@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,20 @@ def finetune(request: Request, options: Any, folder: Path | None, *, resume: boo
 def _command(request: Request, options: Any) -> str:
     """What to type to train the same again."""
     words = ["tsuite", "finetune", request.name]
-    words += [f"--{name} {value}" for name in ("data", "checkpoint") if (value := getattr(request, name))]
+    words += [_typed(name, value) for name in ("data", "checkpoint") if (value := getattr(request, name))]
     words += [
-        f"{flag(item.name)} {value}"
+        _typed(item.name, value)
         for item in dataclasses.fields(options)
         if (value := getattr(options, item.name)) != item.default
     ]
-    return " ".join([*words, *(f"--set {key}={value}" for key, value in request.settings.items())])
+    return " ".join([*words, *(_typed("set", f"{key}={value}") for key, value in request.settings.items())])
+
+
+def _typed(name: str, value: Any) -> str:
+    """An option as it is typed."""
+    if isinstance(value, bool):
+        return flag(name) if value else flag(f"no_{name}")
+    return f"{flag(name)} {shlex.quote(str(value))}"
 
 
 def _new_folder(name: str) -> Path:

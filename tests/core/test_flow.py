@@ -132,3 +132,18 @@ def test_new_runs_get_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         finetune(request, dataclasses.replace(options, epochs=9), Path("runs/toy-1"), resume=True)
     with pytest.raises(UserError, match="is a run of toy, not of other"):
         finetune(dataclasses.replace(request, name="other"), options, Path("runs/toy-1"), resume=True)
+
+
+def test_the_card_holds_a_command_that_can_be_typed() -> None:
+    import shlex
+
+    from tsuite.core import finetune as module
+    from tsuite.domains.control.decision_transformer.options import FinetuneOptions
+
+    request = flow.Request(name="control.decision_transformer", data="my data.csv", settings={"dim": "16"})
+    command = module._command(request, FinetuneOptions(baselines=True, max_steps=3))
+    assert shlex.split(command) == [
+        "tsuite", "finetune", "control.decision_transformer", "--data", "my data.csv", "--max-steps", "3",
+        "--baselines", "--set", "dim=16",
+    ]  # fmt: skip
+    assert module._typed("film", False) == "--no-film"
