@@ -72,7 +72,8 @@ def draw_asked(
     levels = np.unique(asked)
     if data is not None:
         axes.axvspan(*data, color=RULE, alpha=0.45, linewidth=0, label="returns in the data")
-    step = float(np.min(np.diff(levels))) if len(levels) > 1 else max(1.0, abs(float(levels[0])))
+    width = float(levels[-1] - levels[0])
+    step = min(float(np.min(np.diff(levels))), width / 5) if width else max(1.0, abs(float(levels[0])))
     place = np.concatenate([[0.0], (np.arange(1, asked.size) * 0.618034) % 1 - 0.5])[: asked.size]  # spread, not random
     axes.scatter(asked + 0.22 * step * place, achieved, s=14, color=BLUE, alpha=0.35, linewidth=0, label="an episode")
     means = [float(achieved[asked == level].mean()) for level in levels]
