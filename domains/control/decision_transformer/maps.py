@@ -22,6 +22,7 @@ from ....core.embed import PatchEmbedding
 from ....core.encoder import Encoder
 from ....core.layers import ACTIVATIONS, MLP, LayerNorm
 from ....core.linear import Linear
+from ..search import MOVES
 from .config import DecisionTransformerConfig
 from .states import StateEmbedding
 
@@ -40,7 +41,6 @@ BLUR = 0.75
 """How far a cost is spread over the levels beside it, in steps between them (deviation)."""
 FAR = -1e4
 """The score of what is too far away to be looked at."""
-WAYS = ((-1, 0), (0, 1), (1, 0), (0, -1), (-1, 1), (1, 1), (1, -1), (-1, -1))
 
 
 class Nearby(nn.Module):
@@ -54,7 +54,7 @@ class Nearby(nn.Module):
         self.weight = nn.Parameter(torch.zeros(9, heads))
         with torch.no_grad():
             for head in range(heads):
-                down, right = WAYS[head % len(WAYS)]
+                down, right = MOVES[head % len(MOVES)]
                 self.weight[3 * (down + 1) + right + 1, head] = AHEAD
 
     def forward(self, queries: int, keys: int) -> Tensor:
