@@ -21,12 +21,7 @@ def command(card: Card) -> Callable[..., Any]:
             raise SystemExit(2)
 
     common = [cli.CHECKPOINT, cli.DATA, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.OUTPUT, cli.JSON]
-    help = f"""Score a checkpoint of {card.name} on the held-out part of its data (or of --data).
-
-    Examples:
-
-      tsuite evaluate {card.name}
-
-      tsuite evaluate {card.name} --data {card.data} --json"""
+    about = f"Score a checkpoint of {card.name} on the held-out part of its data (or of --data)."
+    help = f"{about}\n\n{cli.examples(card, 'evaluate', ['', f'--data {card.data} --json'])}"
     options = card.attribute(card.evaluate_options or card.run_options)
     return cli.make(evaluate, common, help=help, options=options, panel=card.name)

@@ -27,13 +27,7 @@ def command(card: Card) -> Callable[..., Any]:
             cli.show(report, as_json=as_json)
 
     common = [cli.DATA, cli.CHECKPOINT, RUN, RESUME, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.JSON]
-    help = f"""Train {card.name}: from scratch, or from --checkpoint. The best weights are kept in RUN/best.
-
-    Examples:
-
-      tsuite finetune {card.name} --epochs 2
-
-      tsuite finetune {card.name} --checkpoint embedded --epochs 1 --lr 0.0001
-
-      tsuite finetune {card.name} --resume"""
+    about = f"Train {card.name}: from scratch, or from --checkpoint. The best weights are kept in RUN/best."
+    usual = ["--epochs 2", "--checkpoint embedded --epochs 1 --lr 0.0001", "--resume"]
+    help = f"{about}\n\n{cli.examples(card, 'finetune', usual)}"
     return cli.make(finetune, common, help=help, options=card.attribute(card.train_options), panel=card.name)

@@ -60,6 +60,12 @@ def flags_of(cls: type, panel: str) -> list[inspect.Parameter]:
     return found
 
 
+def examples(card: Card, verb: str, usual: list[str]) -> str:
+    """The end of a command's help: what may be typed after `tsuite VERB NAME`, by the model's card, else as usual."""
+    typed = card.examples.get(verb, usual)
+    return "\n\n".join(["Examples:", *(f"  tsuite {verb} {card.name} {words}".rstrip() for words in typed)])
+
+
 def make(
     function: Callable[..., Any],
     parameters: list[inspect.Parameter],

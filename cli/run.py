@@ -31,13 +31,6 @@ def command(card: Card) -> Callable[..., Any]:
             raise SystemExit(2)
 
     common = [INPUTS, cli.CHECKPOINT, cli.DATA, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.OUTPUT, cli.JSON]
-    help = f"""{card.summary}
-
-    Examples:
-
-      tsuite run {card.name}
-
-      tsuite run {card.name} --json
-
-      tsuite run {card.name} --checkpoint embedded --threads 1 --output out/"""
+    usual = ["", "--json", "--checkpoint embedded --threads 1 --output out/"]
+    help = f"{card.summary}\n\n{cli.examples(card, 'run', usual)}"
     return cli.make(run, common, help=help, options=card.attribute(card.run_options), panel=card.name)

@@ -36,6 +36,7 @@ class Card:
     to a `folder` that ships with the model.
     `evaluate_options` and `export_options` name classes likewise, where a model has them.
     `commands` maps further commands (`"data record"`) to functions (`module:function`).
+    `examples` maps a verb (run, finetune, evaluate) to what may be typed after `tsuite VERB NAME`, for its help.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Card:
     sizes: dict[str, int] = field(default_factory=dict)
     checkpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     evaluate_options: str = ""
     export_options: str = ""
     package: str

@@ -45,7 +45,8 @@ def matched(panel: Panel, told: Told, horizon: int) -> tuple[Panel, tuple[str, .
         raise UserError(
             f"{panel.name} lacks {lacking[0]}, which this checkpoint was trained with.", near(lacking[0], known)
         )
-    notices = (f"{panel.name} lacks {', '.join(lacking)}: forecast without it.",) if lacking else ()
+    without = f"forecast without {'them' if len(lacking) > 1 else 'it'}"
+    notices = (f"{panel.name} lacks {', '.join(lacking)}: {without}.",) if lacking else ()
     groups = tuple(_matched(group, panel, told) for group in panel.groups)
     chosen = dataclasses.replace(
         panel, groups=groups, past=told.past, future=told.future, static=told.static,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...core import manifest
 from ...core.errors import UserError, near
@@ -65,7 +65,7 @@ class Parts(NamedTuple):
 
 
 def collect(
-    data: str | Path | pd.DataFrame | pd.Series,
+    data: Any,
     columns: Columns = Columns(),  # noqa: B008
     *,
     hints: Columns = Columns(),  # noqa: B008
@@ -76,7 +76,7 @@ def collect(
     progress: Progress | None = None,
 ) -> Parts:
     """The series that `data` names: a name of `tsuite data list`, a csv, csv.gz or parquet file, a source such as
-    `hf://org/name/load.csv`, or a frame. hints: roles of columns that a table of one's own may have.
+    `hf://org/name/load.csv`, or what `read_panel` takes. hints: roles of columns that a table of one's own may have.
 
     Named sets keep their fixed split; any `columns` given replace the manifest's. Other series are cut in time into
     `shares` (train, validation, test), each but an empty one at least `horizon` steps long; series too short for that
@@ -94,7 +94,7 @@ def collect(
 # -- what is there ----------------------------------------------------------------------------------------------------
 
 
-def manifest_of(data: str | Path | pd.DataFrame | pd.Series) -> manifest.Manifest | None:
+def manifest_of(data: Any) -> manifest.Manifest | None:
     """The manifest of a named data set, None for whatever else `data` is; a file goes before a name."""
     if not isinstance(data, (str, Path)):
         return None
@@ -175,8 +175,13 @@ def _last(panel: Panel, found: manifest.Manifest) -> Borders:
 
 def _shared(panel: Panel, horizon: int, shares: tuple[float, float, float]) -> Borders:
     """Shares of each series; the rounding is that of the literature's benchmarks."""
-    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6 or shares[0] == 0:
+    if min(shares[1:]) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise UserError(f"The shares {shares} of train, validation and test do not add up to 1.", "Try: 0.7, 0.1, 0.2")
+    if shares[0] < 1e-6:
+        raise UserError(
+            f"{shares[1]:.0%} for validation and {shares[2]:.0%} for test leave nothing to learn from.",
+            "Let both together be less than all, like --validation 0.1 --test 0.2",
+        )
     groups = tuple(_border(group, horizon, shares) for group in panel.groups)
     if shares[0] == 1:
         return Borders(groups=groups, words="All is train.")

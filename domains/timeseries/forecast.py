@@ -6,7 +6,7 @@ Axes: W windows, C series of a window, H horizon, Q quantile levels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.task import Result, Summary
 from . import metrics
+from .dates import plain
 from .frames import pd
 from .heads import LEVELS
 from .windows import Window
@@ -26,6 +27,10 @@ UNCHANGED = "no change"
 """The same of returns: that prices stay."""
 BAND = 80
 """The band (in %) that the headline numbers speak of: from q10 to q90."""
+
+
+EVIDENCE = 0.05
+"""The p-value below which a difference is said to be real."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,13 +209,17 @@ def _scored(summary: Summary) -> Any:
         shown.add_row(who, *("" if value is None else f"{value:.4g}" for value in values))
     told = []
     if (test := summary.details.get("diebold_mariano")) and test["p_value"] is not None:
-        better = "better" if test["difference"] < 0 else "worse"
-        told.append(
-            f"{better} than {test['against']} by {abs(test['difference']):.4g} of MAE "
-            f"(Diebold-Mariano p = {test['p_value']:.2g})"
-        )
+        told.append(_tested(test))
     told += [verdict["sentence"] for verdict in summary.details.get("verdicts", {}).values()]
     return Group(shown, *(Text(sentence) for sentence in told))  # a caption would be as narrow as the table
+
+
+def _tested(test: Mapping[str, Any]) -> str:
+    """What the Diebold-Mariano test says, in a sentence."""
+    better = "better" if test["difference"] < 0 else "worse"
+    p = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
+    doubt = "" if test["p_value"] < EVIDENCE else ", a difference that can be chance"
+    return f"{better} than {test['against']} by {abs(test['difference']):.4g} of MAE{doubt} (Diebold-Mariano {p})"
 
 
 def _coming(forecasts: Sequence[Forecast], rows: int = 12) -> Any:
@@ -225,12 +234,12 @@ def _coming(forecasts: Sequence[Forecast], rows: int = 12) -> Any:
         shown.add_column(name, justify="right")
     for item in forecasts[:6]:
         for row, name in enumerate(item.ids[:6]):
-            for step in range(min(rows, len(item.stamps))):
+            for step, when in enumerate(plain(item.stamps)[:rows]):
                 values = [item.y_hat[row, step], *([item.others[beside][row, step]] if beside else [])]
                 values += (
                     [] if item.quantiles is None else [item.quantiles[row, 0, step], item.quantiles[row, -1, step]]
                 )
-                shown.add_row(name, str(item.stamps[step]), *(f"{value:,.4g}" for value in values))
+                shown.add_row(name, when, *(f"{value:,.4g}" for value in values))
             if len(item.stamps) > rows:
                 shown.add_row(name, f"… {len(item.stamps) - rows} more steps are in the table of forecasts")
     return shown

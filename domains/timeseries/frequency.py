@@ -184,7 +184,7 @@ def check_steps(
         raise _off_step(frequency, index, int(off[0]), _who(name, ids[int(series[off[0]])]))
     steps = np.where(inside, np.diff(number), 0)
     if (row := _other_step(steps, first, series)) is not None:
-        other = index[row + 1] - index[row]
+        other = _length(index[row + 1] - index[row])
         raise UserError(
             f"{_who(name, ids[int(series[row])])} mixes frequencies: from {index[row]} on its step is {other}, "
             f"not {frequency.alias or 1}.",
@@ -313,12 +313,22 @@ def _commonest(values: np.ndarray) -> int:
 def _off_step(frequency: Frequency, index: pd.Index, row: int, who: str) -> UserError:
     hint = "Bring all rows to one step, or split the file."
     if isinstance(index, pd.DatetimeIndex) and frequency.step.kind in ("days", "business", "months"):
-        hint += " If the days begin at a local midnight, name where: --timezone Australia/Melbourne"
+        hint += " If the days begin at a local midnight, name its zone, like --timezone Europe/Berlin"
     return UserError(
         f"{who} mixes frequencies: the stamp {index[row]} does not lie on its step of {frequency.alias or 1}. "
-        f"It follows {index[row - 1]}, {index[row] - index[row - 1]} later.",
+        f"It follows {index[row - 1]}, {_length(index[row] - index[row - 1])} later.",
         hint,
     )
+
+
+def _length(distance: Any) -> str:
+    """The distance of two stamps in words: 30 min, 1 h, 2 days; of whole numbers as it is."""
+    if not isinstance(distance, pd.Timedelta):
+        return str(distance)
+    micro = int(distance.value) // 1000
+    unit, size = next((unit, size) for unit, size in (("day", DAY), *FIXED) if micro % size == 0)
+    count = micro // size
+    return f"{count:,} {unit}{'s' if unit == 'day' and count != 1 else ''}"
 
 
 def _other_step(steps: np.ndarray, starts: np.ndarray, series: np.ndarray) -> int | None:

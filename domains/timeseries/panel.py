@@ -75,6 +75,10 @@ class Group:
         """K: stamps after the targets' end."""
         return len(self.index) - len(self)
 
+    def renamed(self, names: Mapping[str, str]) -> Group:
+        """With the series of `names` called otherwise."""
+        return dataclasses.replace(self, ids=tuple(names.get(name, name) for name in self.ids))
+
     def slice(self, start: int, stop: int, *, ahead: int = 0) -> Group:
         """The steps from `start` to before `stop`, and of the future-known covariates at most `ahead` more; views."""
         start, stop, _ = slice(start, stop).indices(len(self))

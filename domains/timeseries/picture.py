@@ -40,6 +40,7 @@ MOST = 6
 """Series in one picture."""
 SHOWN = 2
 """Horizons of history that are shown."""
+DASHES: Any = (0, (4, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,44 +142,54 @@ def draw_dispatch(
     path: str | Path,
     stamps: Any,
     plan: Schedule,
-    prices: np.ndarray,
+    prices: np.ndarray | None,
     *,
+    demand: np.ndarray | None = None,
     band: tuple[np.ndarray, np.ndarray] | None = None,
     truth: np.ndarray | None = None,
-    demand: np.ndarray | None = None,
     settlement: Settlement | None = None,
+    saving: float = math.nan,
     title: str = "",
     units: tuple[str, str, str] = ("price per MWh", "MW", "MWh"),
 ) -> Path:
-    """A schedule over the H steps that begin at `stamps`: price forecast (with its band and what it came to be), the
-    site's demand without and with the battery where there is one, power, and the battery's level.
+    """A schedule over the H steps that begin at `stamps`: price forecast (None: a price that nobody forecast is not
+    drawn), the site's demand without and with the battery where there is one, power, and the battery's level. band and
+    truth are those of the price, or without prices of the demand.
 
-    units: of price, power and energy. With a settlement, what was saved is said beside the title."""
-    legend = [(line(color=BLUE, linewidth=2), "price forecast")]
-    if band is not None:
-        legend.append((patch(tint(BLUE, 0.75)), "its band"))
-    if truth is not None:
-        legend.append((line(color=INK, linewidth=1.3), "price as it came"))
+    units: of price, power and energy. Beside the title what was saved, or (`saving`) what is expected to be."""
+    legend = [] if prices is None else _forecast_words("price", band, truth)
     if demand is not None:
-        legend.append((line(color=ORANGE, linewidth=1.5, linestyle=(0, (5, 2))), "demand"))
-        legend.append((line(color=INK, linewidth=2), "from the grid"))
+        words = [(line(color=BLUE, linewidth=1.5, linestyle=DASHES), "demand forecast")]
+        words += _forecast_words("demand", band, truth)[1:] if prices is None else []
+        legend += [*words, (line(color=GREEN, linewidth=2.6), "from the grid, as planned")]
     legend += [(patch(BLUE), "charge"), (patch(ORANGE), "discharge"), (patch(tint(GREEN, 0.6)), "level")]
-    sheet = Sheet(path, [2.0] + [1.5] * (demand is not None) + [1.3, 1.3], 1, legend=legend, title=title, share=True,
-                  aside=_saved(settlement))  # fmt: skip
+    heights = [2.0] * (prices is not None) + [1.5 if prices is not None else 2.2] * (demand is not None)
+    sheet = Sheet(path, [*heights, 1.3, 1.3], 1, legend=legend, title=title, share=True,
+                  aside=_saved(settlement, saving))  # fmt: skip
     begins, zone = times(stamps)
     step = float(np.median(np.diff(begins))) if len(begins) > 1 else plan.step_hours / (24 if zone is not None else 1)
     edges = np.append(begins, begins[-1] + step)
     axes = list(sheet.axes)
-    name_axis(axes[0], units[0])
-    _price(axes.pop(0), edges, prices, band=band, truth=truth)
+    if prices is not None:
+        name_axis(axes[0], units[0])
+        _stairs(axes.pop(0), edges, prices, band=band, truth=truth)
     if demand is not None:
         own = axes.pop(0)
-        own.stairs(demand, edges, baseline=None, color=ORANGE, linewidth=1.5, linestyle=(0, (5, 2)))
-        own.stairs(np.asarray(demand) + plan.power, edges, baseline=None, color=INK, linewidth=2)
+        own.stairs(np.asarray(demand) + plan.power, edges, baseline=None, color=GREEN, linewidth=2.6, zorder=2)
+        of_demand = prices is None
+        _stairs(own, edges, demand, band=band if of_demand else None, truth=truth if of_demand else None, dashed=True)
         name_axis(own, units[1])
+    _battery(axes, begins, edges, plan, units)
+    time_axis(axes[-1], zone)
+    return sheet.save()
+
+
+def _battery(axes: Sequence[Any], begins: np.ndarray, edges: np.ndarray, plan: Schedule, units: Sequence[str]) -> None:
+    """Its power, and its level between empty and full."""
     power, level = axes
-    power.bar(begins, plan.charge, width=step, align="edge", color=BLUE, linewidth=0)
-    power.bar(begins, -plan.discharge, width=step, align="edge", color=ORANGE, linewidth=0)
+    width = edges[-1] - edges[-2]
+    power.bar(begins, plan.charge, width=width, align="edge", color=BLUE, linewidth=0)
+    power.bar(begins, -plan.discharge, width=width, align="edge", color=ORANGE, linewidth=0)
     power.axhline(0, color=QUIET, linewidth=0.8)
     power.set_ylim(-1.12 * plan.battery.power, 1.12 * plan.battery.power)
     name_axis(power, units[1])
@@ -189,8 +200,13 @@ def draw_dispatch(
     level.set_ylim(0, 1.12 * plan.battery.capacity)
     name_axis(level, units[2])
     level.set_xlim(edges[0], edges[-1])
-    time_axis(level, zone)
-    return sheet.save()
+
+
+def _forecast_words(what: str, band: Any, truth: Any) -> list[tuple[Any, str]]:
+    """The legend of a forecast that is drawn as stairs."""
+    found: list[tuple[Any, str]] = [(line(color=BLUE, linewidth=2), f"{what} forecast")]
+    found += [(patch(tint(BLUE, 0.75)), "its band")] * (band is not None)
+    return found + [(line(color=INK, linewidth=1.3), f"{what} as it came")] * (truth is not None)
 
 
 # -- one forecast -----------------------------------------------------------------------------------------------------
@@ -247,20 +263,29 @@ def band_colour(place: int, count: int) -> str:
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _price(axes: Any, edges: np.ndarray, prices: np.ndarray, *, band: Any, truth: np.ndarray | None) -> None:
-    """Prices as stairs, for each holds through its step."""
+def _stairs(
+    axes: Any, edges: np.ndarray, values: np.ndarray, *, band: Any, truth: np.ndarray | None, dashed: bool = False
+) -> None:
+    """A forecast as stairs, for each value holds through its step; the band below all, the truth and it on top."""
     if band is not None:
-        axes.stairs(band[1], edges, baseline=band[0], fill=True, color=tint(BLUE, 0.75), linewidth=0)
+        axes.stairs(band[1], edges, baseline=band[0], fill=True, color=tint(BLUE, 0.75), linewidth=0, zorder=1)
     if truth is not None:
-        axes.stairs(truth, edges, baseline=None, color=INK, linewidth=1.3)
-    axes.stairs(prices, edges, baseline=None, color=BLUE, linewidth=2)
+        axes.stairs(truth, edges, baseline=None, color=INK, linewidth=1.3, zorder=3)
+    look: dict[str, Any] = {"linewidth": 1.5, "linestyle": DASHES} if dashed else {"linewidth": 2}
+    axes.stairs(values, edges, baseline=None, color=BLUE, zorder=4, **look)
 
 
-def _saved(settlement: Settlement | None) -> str:
+def _saved(settlement: Settlement | None, saving: float) -> str:
+    """What was saved where the truth is known, else what is expected to be."""
     if settlement is None:
-        return ""
+        return "" if math.isnan(saving) else f"expected saving {money(saving)}"
     share = "" if math.isnan(settlement.captured) else f" ({100 * settlement.captured:.0f} %)"
-    return f"saved {settlement.savings:,.4g} of {settlement.possible:,.4g} that foresight saves{share}"
+    return f"saved {money(settlement.savings)} of {money(settlement.possible)} that foresight saves{share}"
+
+
+def money(value: float) -> str:
+    """An amount as people write it: 10,000 and 12.35."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}"
 
 
 def _lowest(item: tuple[float, np.ndarray]) -> float:

@@ -22,6 +22,8 @@ OTHERS = ((ORANGE, (0, (5, 2))), (GREEN, (0, (6, 2, 1.5, 2))), (PURPLE, (0, (1.5
 """Colour and dashes of the baselines."""
 WIDTH, TITLE, LEGEND, FOOT = 11.0, 0.48, 0.28, 0.27
 """Inches: the picture, its title, a row of the legend, a line below everything."""
+TICKS, ROOM = 13, 54
+"""Dates on an axis at most, and the points that each needs."""
 BASES = (1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 672, 2016)
 """Steps between the ticks of a horizon."""
 
@@ -116,14 +118,15 @@ def times(stamps: Any) -> tuple[np.ndarray, Any]:
 
 
 def time_axis(axes: Any, zone: Any) -> None:
-    """Dates as short as they can be, days beginning at local midnight; a zone other than UTC is named."""
+    """Dates as short as they can be, evenly in time, days beginning at local midnight; a zone other than UTC is
+    named."""
     from matplotlib import dates
     from matplotlib.ticker import MaxNLocator
 
     if zone is None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
         return
-    locator = dates.AutoDateLocator(tz=zone, minticks=4, maxticks=9)
+    locator = _even_locator(zone)
     formatter = dates.ConciseDateFormatter(
         locator, tz=zone,
         formats=["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S.%f"],
@@ -136,6 +139,27 @@ def time_axis(axes: Any, zone: Any) -> None:
     name = str(zone)
     if name != "UTC":
         axes.set_xlabel(f"time in {name}", loc="left", fontsize=9, color=QUIET, parse_math=False)
+
+
+def _even_locator(zone: Any) -> Any:
+    """matplotlib's way to ask for ticks, answered by `dates.even_ticks`: as many as there is room for."""
+    from matplotlib.dates import AutoDateLocator
+
+    from .dates import even_ticks
+
+    class EvenDates(AutoDateLocator):
+        def tick_values(self, vmin: Any, vmax: Any) -> Any:
+            axis: Any = self.axis
+            axes = axis.axes
+            room = 72 * axes.get_window_extent().width / axes.figure.dpi
+            (low, high), most = axes.get_xlim(), max(3, min(TICKS, int(room / ROOM)))
+            ticks = even_ticks(low, high, zone, most)
+            return ticks if len(ticks) > 1 else super().tick_values(vmin, vmax)
+
+        def __call__(self) -> Any:
+            return self.tick_values(*self.viewlim_to_dt())
+
+    return EvenDates(tz=zone, minticks=3, maxticks=TICKS)
 
 
 def step_axis(axes: Any, horizon: int) -> None:

@@ -7,11 +7,48 @@ from pathlib import Path
 
 import numpy as np
 
-from . import metrics, picture
+from ...core.errors import UserError
+from . import metrics, picture, storage
 from .forecast import NAIVE, Forecast, stack
 from .frames import pd
 from .heads import LEVELS
 from .tables import write_table
+
+PICTURES, TABLES = (".svg", ".png"), (".csv", ".csv.gz", ".parquet")
+FILES = (*PICTURES, ".csv", ".gz", ".parquet", ".xlsx", ".xls", ".ods", ".tsv", ".txt", ".json", ".jsonl", ".feather",
+         ".arrow", ".pdf", ".eps", ".jpg", ".jpeg", ".gif", ".webp", ".html", ".zip")  # fmt: skip
+"""Endings by which a person means a file and no folder; those that are neither tables nor pictures are refused."""
+
+
+def render(forecasts: Sequence[Forecast], target: Path, *, table: str = "csv", pictures: bool = True) -> list[Path]:
+    """What a person asked for: the one table or picture that `target` names, else a folder with both; of schedules
+    where batteries were planned for. Raises UserError for a file of another kind."""
+    planned = any(item.planned for item in forecasts)
+    if target.suffix in PICTURES:
+        return [storage.picture_schedule(forecasts[0], target) if planned else picture_of(forecasts, target)]
+    if target.name.endswith(TABLES):
+        return [(storage.write_schedules if planned else write_forecasts)(forecasts, target)]
+    if target.suffix in FILES:
+        raise UserError(
+            f"Forecasts cannot be written as {target.name}.",
+            f"Let --output end in {', '.join(TABLES)}, {' or '.join(PICTURES)}, or name a folder.",
+        )
+    files = [write_forecasts(forecasts, target / f"forecast.{table}")]
+    if planned:
+        files.append(storage.write_schedules(forecasts, target / f"schedule.{table}"))
+        files += [storage.picture_schedule(forecasts[0], target / "schedule.png")] if pictures else []
+    return [*files, picture_of(forecasts, target / "forecast.png")] if pictures else files
+
+
+def render_scores(forecasts: Sequence[Forecast], folder: Path, *, steps: bool) -> list[Path]:
+    """Tables of an evaluation: a row for each step of the horizon, where `steps` are asked for, and one for each
+    schedule, where batteries were planned for. Raises UserError for a file instead of a folder."""
+    if folder.suffix in FILES:
+        raise UserError(f"Scores are several files, more than {folder.name} can hold.", "Let --output name a folder.")
+    files = [write_steps(forecasts, folder / "steps.csv")] if steps else []
+    if any(item.planned for item in forecasts):
+        files.append(storage.write_savings(forecasts, folder / "savings.csv"))
+    return files
 
 
 def write_forecasts(forecasts: Sequence[Forecast], path: Path) -> Path:

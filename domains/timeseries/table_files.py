@@ -35,6 +35,12 @@ def read_table(path: Path) -> tuple[pd.DataFrame, int]:
 
     A csv whose first line is all numbers has no header: its columns are "0", "1", ... UserError for an empty file, one
     that holds no table or is cut short, and for a column named twice."""
+    if path.is_dir():
+        held = tables_in(path)
+        raise UserError(
+            f"{path} is a folder.",
+            "Name the table in it" + (f": {', '.join(held[:5])}." if held else "; it holds none."),
+        )
     if not path.is_file():
         siblings = tables_in(path.parent)
         raise UserError(f"There is no file {path}.", near(path.name, siblings, most=5) if siblings else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from .panel import Panel
 from .stamps import TIME_NAMES, Where, clock_zone, in_zone, looks_like_dates, read_stamps, skipped_hour, zone
 from .table_files import read_table, unique, write_table
 
-__all__ = ["Columns", "read_panel", "tidy", "write_table"]
+__all__ = ["Columns", "as_table", "numbers_in", "read_panel", "stamp_column", "tidy", "write_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class Columns:
 
 
 def read_panel(
-    given: str | Path | pd.DataFrame | pd.Series,
+    given: Any,
     columns: Columns = Columns(),
     *,
     hints: Columns = Columns(),
@@ -72,7 +73,7 @@ def read_panel(
     timezone: str = "",
     name: str = "",
 ) -> Panel:
-    """The series of a csv, csv.gz or parquet file, a frame or a pandas Series.
+    """The series of a csv, csv.gz or parquet file, a frame or a pandas Series, or one of plain numbers [N].
 
     With nothing said: the time column is `ds` or the first that holds dates; the table is long if it has `unique_id`;
     every other column of numbers is a target (of a long table with `y`, only that one). A table without dates whose
@@ -84,7 +85,7 @@ def read_panel(
     (dates, a day or more apart, stay dates) or to which others are moved. UserError names file, line, column and value
     of what cannot be used: cells that are no numbers, doubled stamps, mixed frequencies, hours that clocks skip.
     """
-    frame, where, name, digest = _frame(given, name)
+    frame, where, name, digest = as_table(given, name)
     roles, ignored = _roles(frame, columns.with_hints(hints, frame.columns), name)
     notices = [f"Left out, since they are no numbers: {', '.join(ignored)}."] if ignored else []
     stamps, said = _times(frame, roles, where)
@@ -95,9 +96,9 @@ def read_panel(
         stamps=stamps,
         codes=codes,
         ids=ids,
-        targets=_block(frame, roles.targets, where),
-        past=_block(frame, roles.past, where),
-        future=_block(frame, roles.future, where),
+        targets=numbers_in(frame, roles.targets, where),
+        past=numbers_in(frame, roles.past, where),
+        future=numbers_in(frame, roles.future, where),
     )
     rows, sorted_notice = rows.sorted()
     _once(rows, ignored if not roles.id else None, name, where)
@@ -105,7 +106,9 @@ def read_panel(
     if not timezone:
         _no_skipped_hour(rows.stamps, found, name)
     if not timezone and found.step.kind == "fixed" and getattr(rows.stamps, "tz", None) == datetime.timezone.utc:
-        notices.append("Days begin at midnight UTC. If another clock counts, name it: --timezone Australia/Melbourne")
+        notices.append(
+            "Days begin at midnight UTC. If another clock counts, name its zone, like --timezone Europe/Berlin"
+        )
     static, levels = _static(frame, roles.static, codes, ids, name)
     groups, assembled = assemble(rows, found, static, target_names=roles.targets, wide=not roles.id, name=name)
     return Panel(
@@ -138,8 +141,9 @@ def tidy(
 # -- the table and the role of each column ----------------------------------------------------------------------------
 
 
-def _frame(given: str | Path | pd.DataFrame | pd.Series, name: str) -> tuple[pd.DataFrame, Where, str, str]:
-    """(the table, how to name a row, the name of all, sha256 of a file)."""
+def as_table(given: Any, name: str) -> tuple[pd.DataFrame, Where, str, str]:
+    """(the table, how to name a row, the name of all, sha256 of a file) of a file, a frame, a Series or numbers [N].
+    UserError for anything else."""
     if isinstance(given, (str, Path)):
         path = Path(given).expanduser()
         name = name or path.name
@@ -148,12 +152,25 @@ def _frame(given: str | Path | pd.DataFrame | pd.Series, name: str) -> tuple[pd.
         row_name, digest = ("line" if first else "row"), sha256_file(path)
     else:
         name = name or "the frame"
-        frame, first, row_name, digest = _flat(given), 0, "row", ""
+        frame, first, row_name, digest = _flat(_framed(given, name)), 0, "row", ""
     frame = frame.set_axis([str(column) for column in frame.columns], axis=1).reset_index(drop=True)
     unique(list(frame.columns), name)
     if not len(frame):
         raise UserError(f"{name} has no rows.", "A table needs a line of column names, then a row for each stamp.")
     return frame, lambda row: f"{name}, {row_name} {row + first}", name, digest
+
+
+def _framed(given: Any, name: str) -> pd.DataFrame | pd.Series:
+    """What holds a table, or numbers [N] as the column y."""
+    if isinstance(given, (pd.DataFrame, pd.Series)):
+        return given
+    listed = given.tolist() if isinstance(given, np.ndarray) else given
+    if isinstance(listed, (list, tuple)) and all(one is None or isinstance(one, numbers.Real) for one in listed):
+        return pd.Series(listed, name="y", dtype=np.float64)
+    raise UserError(
+        f"{name} cannot be read from this {type(given).__name__}.",
+        "Give a pandas frame with a column of dates, a pandas Series, a file's name, or a list of numbers.",
+    )
 
 
 def _flat(given: pd.DataFrame | pd.Series) -> pd.DataFrame:
@@ -174,28 +191,37 @@ def _roles(frame: pd.DataFrame, given: Columns, name: str) -> tuple[Columns, lis
         if column not in frame.columns:
             raise UserError(f"{name} has no column {column!r}.", near(column, map(str, frame.columns)))
         if column in seen:
-            hint = "A future covariate is known in the past too: name it as future only."
-            raise UserError(
-                f"The column {column!r} is named twice, as {seen[column]} and as {role}.",
-                hint if {seen[column], role} == {"past", "future"} else "Give each column one role.",
-            )
+            raise _twice(column, seen[column], role)
         seen[column] = role
     if "unique_id" in frame.columns and "unique_id" not in seen:
         given = replace(given, id=given.id or "unique_id")
     free = [str(column) for column in frame.columns if column not in {*seen, given.id}]
     given = replace(given, time=given.time or _time(frame, free, name))
     free = [column for column in free if column != given.time]
-    numbers = [column for column in free if _is_number(frame[column])]
+    counted = [column for column in free if _is_number(frame[column])]
     if not given.targets:
-        given = replace(given, targets=("y",) if given.id and "y" in numbers else tuple(numbers))
+        given = replace(given, targets=("y",) if given.id and "y" in counted else tuple(counted))
     if not given.targets:
         hint = f"Its columns are {', '.join(map(str, frame.columns))}."
         raise UserError(f"{name} has no column of numbers to forecast.", hint)
-    return given, [column for column in free if column not in numbers]
+    return given, [column for column in free if column not in counted]
 
 
-def _time(frame: pd.DataFrame, free: list[str], name: str) -> str:
-    """The column that holds times; "" for a table of nothing but numbers."""
+def _twice(column: str, first: str, second: str) -> UserError:
+    words = {"targets": "a target", "id": "the series' name", "time": "the time stamp"}
+    was, now = (words.get(role, f"a {role} covariate") for role in (first, second))
+    if was == now:
+        return UserError(f"The column {column!r} is named twice as {was}.", "Name it once.")
+    hint = "A future covariate is known in the past too: name it as future only."
+    return UserError(
+        f"The column {column!r} is named twice, as {was} and as {now}.",
+        hint if {first, second} == {"past", "future"} else "Give each column one role.",
+    )
+
+
+def stamp_column(frame: pd.DataFrame, free: Sequence[str]) -> str:
+    """Which of the `free` columns holds times: `ds` or the first of dates, else whole numbers by a name for times; ""
+    if none does."""
     first = ["ds"] if "ds" in free else []
     for column in first or free:
         if looks_like_dates(frame[column]):
@@ -203,6 +229,13 @@ def _time(frame: pd.DataFrame, free: list[str], name: str) -> str:
     for column in free:
         if column.lower() in TIME_NAMES and pd.api.types.is_integer_dtype(frame[column].dtype):
             return column
+    return ""
+
+
+def _time(frame: pd.DataFrame, free: list[str], name: str) -> str:
+    """The column that holds times; "" for a table of nothing but numbers."""
+    if column := stamp_column(frame, free):
+        return column
     odd = [column for column in free if not _is_number(frame[column])]
     if odd:
         raise UserError(
@@ -231,7 +264,7 @@ def _converted(cells: pd.Series) -> pd.Series:
     return pd.Series(pd.to_numeric(text, errors="coerce"), index=cells.index)
 
 
-def _block(frame: pd.DataFrame, names: Sequence[str], where: Where) -> np.ndarray:
+def numbers_in(frame: pd.DataFrame, names: Sequence[str], where: Where) -> np.ndarray:
     """Columns as float32 [columns, rows]; UserError for the first cell that is no finite number."""
     block = np.empty((len(names), len(frame)), dtype=np.float32)
     for number, name in enumerate(names):

@@ -1,7 +1,8 @@
 """A forecaster on disk: weights, and everything that turns a table into a forecast on another machine.
 
 config.json        the network's kind and shape, scaling, covariates, calendar, frequency, season, bands' calibration
-model.safetensors  the weights in half precision, and the closed-form map it is compared with
+model.safetensors  the weights, and the closed-form map it is compared with: exactly, or with --half (as the embedded
+                   checkpoint was made) in half precision
 """
 
 from __future__ import annotations
@@ -118,12 +119,14 @@ def load(located: Located, card: Card) -> tuple[Forecaster, Surroundings]:
     return network.eval(), surroundings
 
 
-def save(folder: Path, card: Card, network: Forecaster, around: Surroundings) -> None:
-    """Write both into the empty `folder`."""
+def save(folder: Path, card: Card, network: Forecaster, around: Surroundings, *, half: bool = False) -> None:
+    """Write both into the empty `folder`. half: in half precision, which is half the size and rounds weights to three
+    digits; else what is loaded forecasts exactly the same."""
     kind = next(name for name, (_, cls) in KINDS.items() if isinstance(network, cls))
-    tensors: dict[str, Tensor] = checkpoint.halved(network.state_dict())
+    tensors: dict[str, Tensor] = dict(network.state_dict())
     if around.ridge is not None:
-        tensors[RIDGE] = torch.from_numpy(around.ridge).half()
+        tensors[RIDGE] = torch.from_numpy(around.ridge)
+    tensors = checkpoint.halved(tensors) if half else tensors
     config = {
         "kind": kind,
         "config": dataclasses.asdict(network.config),

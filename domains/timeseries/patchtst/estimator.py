@@ -19,15 +19,17 @@ from typing import Any
 import numpy as np
 
 from ....core import checkpoint, registry
-from ....core.errors import UserError, near
+from ....core.errors import UserError
 from ....core.options import build
 from ....core.train import fit
-from ..covariates import matched, reaching
+from ..added import grown, known_ahead
+from ..covariates import matched
 from ..frames import pd
-from ..panel import Group, Panel
+from ..panel import Panel
+from ..tables import Columns
 from ..windows import window_at
-from .options import FinetuneOptions, RunOptions
-from .parts import panel_of
+from .options import FinetuneOptions, RunOptions, TableOptions
+from .parts import columns_of, panel_of
 from .task import ForecastTask
 from .training import prepare
 
@@ -60,7 +62,7 @@ class ForecastModel:
         return self._task
 
     def fit(self, data: Any) -> ForecastModel:
-        """Learn from a frame, a pandas Series, a file or a named data set; its end is where forecasts then begin."""
+        """Learn from a frame, a Series, numbers [N], a file or a named data set; where it ends forecasts begin."""
         prepared = prepare(_kind(), self.options, data=data, checkpoint=None, settings=self.settings)
         with tempfile.TemporaryDirectory() as folder:
             fit(prepared.task, prepared.splits, prepared.options, folder)
@@ -74,17 +76,27 @@ class ForecastModel:
         self._trim()
         return self
 
-    def predict(self, horizon: int = 0, *, future: pd.DataFrame | None = None, **options: Any) -> pd.DataFrame:
-        """The next `horizon` steps (0: as many as were trained) of every series, tidy.
+    def predict(
+        self, horizon: int | None = None, *, future: pd.DataFrame | pd.Series | None = None, **options: Any
+    ) -> pd.DataFrame:
+        """The next `horizon` steps (None: as many as were trained) of every series, tidy.
 
-        future: the covariates known ahead, a column each, for these steps; not needed where the table that was followed
-        went on with them. Other options are those of `tsuite run timeseries.patchtst`.
+        future: the covariates known ahead, a column each, for these steps, found by their time stamps (and by series:
+        unique_id); without stamps, exactly these steps in order. Not needed where the table that was followed went on
+        with them. Other options are those of `tsuite run timeseries.patchtst`.
         """
         task, panel = self.task, self._followed()
+        trained = task.network.config.horizon
+        horizon = trained if horizon is None else horizon
+        if not isinstance(horizon, (int, np.integer)) or horizon < 1:
+            raise UserError(
+                f"A forecast has a whole number of steps, at least 1, not {horizon!r}.",
+                f"predict() forecasts the {trained} steps that were trained.",
+            )
+        horizon = int(horizon)
         asked = build(RunOptions, {**options, "horizon": horizon})
-        horizon = horizon or task.network.config.horizon
         if future is not None:
-            panel = dataclasses.replace(panel, groups=tuple(_ahead(group, panel, future) for group in panel.groups))
+            panel = known_ahead(panel, future, horizon, self._columns())
         panel, _ = matched(panel, task.around.told, horizon)
         windows = [window_at(track, track.steps, horizon) for track in task.tracks(panel)]
         frames = [result.frame() for result in task.infer(windows, asked)]
@@ -92,14 +104,9 @@ class ForecastModel:
 
     def update(self, observed: Mapping[str, Any] | pd.Series | pd.DataFrame) -> ForecastModel:
         """What happened in the next step, or in several (a frame's rows): series and covariates by name. A series that
-        is not named was not observed. Raises UserError for a name that is neither."""
-        rows = observed if isinstance(observed, pd.DataFrame) else pd.DataFrame([dict(observed)])
-        panel = self._followed()
-        known = (*panel.ids, *panel.past, *panel.future)
-        for name in rows.columns:
-            if name not in known:
-                raise UserError(f"There is no series or covariate {name!r}.", near(str(name), known))
-        self._panel = dataclasses.replace(panel, groups=tuple(_grown(group, panel, rows) for group in panel.groups))
+        is not named, or is NaN, was not observed. Raises UserError for a name that is neither, for what is no finite
+        number, and for rows whose time stamps are not those that come next."""
+        self._panel = grown(self._followed(), observed, self._columns())
         self._trim()
         return self
 
@@ -107,6 +114,11 @@ class ForecastModel:
         """Write a checkpoint that `load` and every tsuite command read."""
         checkpoint.write(Path(folder), self.task.save)
         return Path(folder)
+
+    def _columns(self) -> Columns:
+        """What is said of the columns of tables, now or when it was trained."""
+        now, then = columns_of(self.options), columns_of(TableOptions(**self.task.around.table))
+        return Columns(id=now.id or then.id, time=now.time or then.time)
 
     def _followed(self) -> Panel:
         if self._panel is None:
@@ -123,35 +135,3 @@ class ForecastModel:
 
 def _kind() -> type[ForecastTask]:
     return registry.card("timeseries.patchtst").load_task()  # pyright: ignore[reportReturnType]
-
-
-def _columns(rows: pd.DataFrame, names: tuple[str, ...]) -> np.ndarray:
-    """The columns of that name as rows [X, N], NaN for those that are not there."""
-    empty = np.full(len(rows), np.nan)
-    found = [np.asarray(rows[name], dtype=np.float32) if name in rows else empty for name in names]
-    return np.asarray(found, dtype=np.float32).reshape(len(names), len(rows))
-
-
-def _grown(group: Group, panel: Panel, rows: pd.DataFrame) -> Group:
-    """The group with more steps at its end; covariates that were known ahead for them stay, unless told anew."""
-    end, count, group = len(group), len(rows), reaching(group, panel.frequency, len(rows))
-    told, future = _columns(rows, panel.future), group.future.copy()
-    future[:, end : end + count] = np.where(np.isnan(told), future[:, end : end + count], told)
-    return dataclasses.replace(
-        group,
-        values=np.concatenate([group.values, _columns(rows, group.ids)], axis=1),
-        past=np.concatenate([group.past, _columns(rows, panel.past)], axis=1),
-        future=future,
-    )
-
-
-def _ahead(group: Group, panel: Panel, future: pd.DataFrame) -> Group:
-    """The group with the covariates of `future` after its end."""
-    lacking = [name for name in panel.future if name not in future.columns]
-    if lacking:
-        raise UserError(
-            f"The frame of what is known ahead lacks {lacking[0]}.", near(lacking[0], map(str, future.columns))
-        )
-    alone = reaching(group.slice(0, len(group)), panel.frequency, len(future))
-    told = np.concatenate([group.future[:, : len(group)], _columns(future, panel.future)], axis=1)
-    return dataclasses.replace(alone, future=told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,25 @@ def panel_of(data: Any, options: TableOptions, around: Surroundings) -> Panel:
         zone = options.timezone or around.table.get("timezone", "")
         panel = read_panel(data, columns, hints=hints_of(around), frequency=frequency, timezone=zone)
     return as_target(panel, around.finance, days=around.days) if around.finance else panel
+
+
+def told_apart(panels: Sequence[Panel]) -> tuple[list[dict[str, str]], tuple[str, ...]]:
+    """What series of several tables are called that share a name (`a: load`, `b: load` of a.csv and b.csv), a mapping
+    for each table, and a sentence that says so."""
+    counts = Counter(name for panel in panels for name in panel.ids)
+    labels = [panel.name.removeprefix("the ").split(".")[0] for panel in panels]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label} {number}" for number, label in enumerate(labels, 1)]
+    called = [
+        {name: f"{label}: {name}" for name in panel.ids if counts[name] > 1}
+        for panel, label in zip(panels, labels, strict=True)
+    ]
+    first = next((name for name, count in counts.items() if count > 1), None)
+    if first is None:
+        return called, ()
+    names = [found[first] for found in called if first in found]
+    more = ", and so on" * (sum(count > 1 for count in counts.values()) > 1)
+    return called, (f"{len(names)} tables have a series {first}: these are called {', '.join(names)}{more}.",)
 
 
 def parts_of(

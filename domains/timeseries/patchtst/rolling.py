@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..baselines import carried_forward
 from ..heads import LEVELS
 from ..windows import WindowBatch
 from .forecaster import Forecaster
+
+HARDLY = 1.1
+"""Bands that grow by a smaller factor are said to hardly widen."""
 
 
 def forecast(network: Forecaster, batch: WindowBatch, horizon: int) -> tuple[Tensor, Tensor | None]:
@@ -39,6 +44,31 @@ def forecast(network: Forecaster, batch: WindowBatch, horizon: int) -> tuple[Ten
         found.append(y_hat)
     whole = torch.cat(found, dim=1)[:, :horizon]
     return whole, torch.cat(bands, dim=2)[..., :horizon] if bands else None
+
+
+def rolled_map(past: np.ndarray, weight: np.ndarray, horizon: int) -> np.ndarray:
+    """A linear map [H, L] (see `RidgeNLinear.folded`) applied to histories [R, L], over and over where the `horizon` is
+    longer than its own: [R, horizon]."""
+    past = carried_forward(past)
+    pieces: list[np.ndarray] = []
+    while sum(piece.shape[1] for piece in pieces) < horizon:
+        pieces.append(past @ weight.T)
+        past = np.concatenate([past, pieces[-1]], axis=1)[:, -weight.shape[1] :]
+    return np.concatenate(pieces, axis=1)[:, :horizon]
+
+
+def widening_said(quantiles: np.ndarray | None, trained: int) -> str:
+    """How much wider the outermost band [C, Q, H] is at its end than where the trained horizon ends, in the middle of
+    the series; "" without bands or without steps beyond."""
+    if quantiles is None or quantiles.shape[-1] <= trained:
+        return ""
+    widths = quantiles[:, -1] - quantiles[:, 0]
+    before, after = widths[:, trained - 1], widths[:, -1]
+    if not (before > 0).any():
+        return ""
+    factor = float(np.median(after[before > 0] / before[before > 0]))
+    said = f"the band from q10 to q90 is {factor:.2f} times as wide at step {widths.shape[1]} as at step {trained}"
+    return said if factor >= HARDLY else said + ": it hardly widens, and can hold less often than it says"
 
 
 def _sides(away: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from ....core.pretrained import Located
 from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
 from ....core.weights import count_parameters
 from .. import ltsf, show, storage
-from ..baselines import carried_forward, repeat_last, seasonal_naive
+from ..baselines import repeat_last, seasonal_naive
 from ..conformal import Conformal
 from ..covariates import matched
 from ..dispatch import Battery, Tariff
@@ -32,9 +31,9 @@ from ..windows import Track, Window, WindowBatch, Windows, batch_of, cut, in_par
 from . import checkpoints
 from .checkpoints import Surroundings
 from .forecaster import Forecaster, Learner
-from .options import EvaluateOptions, FinetuneOptions, RunOptions, TableOptions
-from .parts import panel_of, parts_of
-from .rolling import forecast
+from .options import EvaluateOptions, FinetuneOptions, RunOptions
+from .parts import panel_of, parts_of, told_apart
+from .rolling import forecast, rolled_map, widening_said
 
 TRIED = 4
 """Horizons at the end of a history that a forecaster is tried on before it goes on from there."""
@@ -59,13 +58,14 @@ class ForecastTask(Task):
     evaluate_options = EvaluateOptions
     train_options = FinetuneOptions
     monitor = ("loss", "min")
-    output_suffixes = (".csv", ".parquet")
+    output_suffixes = show.FILES
     network: Forecaster
 
     def __init__(self, network: Forecaster, around: Surroundings, origin: Origin) -> None:
         self.network, self.around, self.origin = network, around, origin
         self.learner = Learner(network)
         self.hide = 0.0  # share of training windows without covariates; only a training sets it
+        self.half = False  # whether weights are kept in half precision; the same
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -102,20 +102,22 @@ class ForecastTask(Task):
         return prepare(cls, options, data=data or cls.card.data, checkpoint=checkpoint, settings=settings)
 
     def save(self, folder: Path) -> None:
-        checkpoints.save(folder, self.card, self.network, self.around)
+        checkpoints.save(folder, self.card, self.network, self.around, half=self.half)
 
     # -- Source -> Example -> Batch -> Output -> Result -> Artifact -----------------------------------------------
 
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Window]:
         horizon, told = options.horizon or self.network.config.horizon, self.around.told
         windows = []
-        for given in inputs:
-            panel = panel_of(given, options, self.around)
-            panel, notices = matched(panel, told, horizon)
-            notices = (*panel.notices, *notices, *self._strange(panel, horizon))
+        panels = [panel_of(given, options, self.around) for given in inputs]
+        names, said = told_apart(panels)
+        for given, called in zip(panels, names, strict=True):
+            panel, notices = matched(given, told, horizon)
+            notices, said = (*said, *panel.notices, *notices, *self._strange(panel, horizon)), ()
             for track in self.tracks(panel):
                 told_of = (*notices, *self._tried(track, horizon))
-                windows.append(dataclasses.replace(window_at(track, track.steps, horizon), notices=told_of))
+                window = window_at(replace(track, group=track.group.renamed(called)), track.steps, horizon)
+                windows.append(replace(window, notices=told_of))
                 notices = ()  # said once
         return windows
 
@@ -160,24 +162,23 @@ class ForecastTask(Task):
                 "or train one with tsuite finetune"
             )
         if horizon > config.horizon:
-            found.append(
-                f"trained for {config.horizon} steps: later ones read the forecasts of earlier ones, and bands widen"
-            )
+            found.append(f"trained for {config.horizon} steps: later ones read the forecasts of earlier ones")
         short = [group.ids[0] for group in panel.groups if len(group) < config.lookback]
         if short:
             found.append(f"{short[0]} is shorter than the look-back of {config.lookback} steps: the rest is unobserved")
         return tuple(found)
 
     def held_out(self, data: str | None = None) -> Split:
-        return self.to_score(data, TableOptions())
+        return self.to_score(data, EvaluateOptions())
 
-    def to_score(self, data: str | None, options: TableOptions) -> Split:
-        horizon, around = self.network.config.horizon, self.around
+    def to_score(self, data: str | None, options: EvaluateOptions) -> Split:
+        horizon, around = options.horizon or self.network.config.horizon, self.around
         panel, borders, _ = parts_of(data or self.card.data, options, around, shares=around.shares)
         panel, _ = matched(panel, around.told, 0)
         spans = [(start, end - horizon + 1) for start, end in borders.spans("test")]
         tracks = self.tracks(panel, [start for start, _ in spans])
-        windows = Windows(tracks, spans, horizon=horizon, deviations=around.benchmark is not None)
+        how: dict[str, Any] = {"stride": options.stride, "deviations": around.benchmark is not None}
+        windows = Windows(tracks, spans, horizon=horizon, **how)
         if not len(windows):
             raise UserError(f"The held-out part of {panel.name} is shorter than the horizon, {horizon} steps.")
         return Split(name=panel.name, part="test", examples=windows, sha256=panel.sha256)
@@ -240,12 +241,14 @@ class ForecastTask(Task):
             quantiles = None if quantiles is None else track.restored(quantiles)
             others = {name: track.restored(values) for name, values in others.items()}
             scale = scale * track.scale[:, 0]
-        if options.non_negative:
+        if options.non_negative or self.around.finance == "volatility":
             y_hat, others = np.maximum(y_hat, 0), {name: np.maximum(values, 0) for name, values in others.items()}
             quantiles = None if quantiles is None else np.maximum(quantiles, 0)
+        wide = widening_said(quantiles, self.network.config.horizon)
         made = Forecast(
             id=window.id, ids=group.ids, stamps=stamps, y_hat=y_hat, quantiles=quantiles, truth=truth, others=others,
-            scale=scale, unit=track.unit, notices=window.notices, window=window,
+            scale=scale, unit=track.unit, window=window,
+            notices=(*window.notices, wide) if wide else window.notices,
             beside=REPEAT if self.around.finance == "price" else "",
         )  # fmt: skip
         return self._dispatched(made, options) if options.task == "dispatch" else made
@@ -287,9 +290,9 @@ class ForecastTask(Task):
         if self.around.finance == "volatility":
             name = "exponential mean"
             found[name] = volatility_naives(history, horizon)[name].astype(np.float32)
-        if self.around.ridge is not None and horizon <= len(self.around.ridge):
-            past = carried_forward(history[:, -config.lookback :])
-            found["ridge"] = past @ self.around.ridge[:horizon].T
+        if (ridge := self.around.ridge) is not None:
+            name = "ridge" if horizon <= len(ridge) else f"ridge (fitted for {len(ridge)} steps)"
+            found[name] = rolled_map(history[:, -config.lookback :], ridge, horizon)
         return found
 
     # -- scores and pictures ------------------------------------------------------------------------------------------
@@ -304,10 +307,11 @@ class ForecastTask(Task):
         if options.refit:
             from .backtest import rolled
 
+            options = replace(options, refit=-(-options.refit // stride) * stride)  # origins stay where they are
             results = rolled(self, chosen, options, infer=lambda task, fold: list(task.infer(fold, options, **how)))
         else:
             results = list(self.infer(chosen, options, **how))
-        summary = self._beside_published(summarise(results, stride=stride), horizon)
+        summary = storage.with_savings(self._beside_published(summarise(results, stride=stride), horizon), results)
         if self.around.finance:
             found = verdicts(results, target=self.around.finance, stride=stride, days=self.around.reach)
             told = {name: {"sentence": verdict.sentence, **verdict.to_json()} for name, verdict in found.items()}
@@ -333,15 +337,8 @@ class ForecastTask(Task):
 
     def render(self, results: Sequence[Forecast], folder: Path, options: RunOptions) -> list[Path]:
         if isinstance(options, EvaluateOptions):
-            return [show.write_steps(results, folder / "steps.csv")] if options.backtest else []
-        if folder.suffix in self.output_suffixes:
-            write = storage.write_schedules if any(item.planned for item in results) else show.write_forecasts
-            return [write(results, folder)]
-        files = [show.write_forecasts(results, folder / f"forecast.{options.table}")]
-        if any(item.planned for item in results):
-            files.append(storage.write_schedules(results, folder / f"schedule.{options.table}"))
-            files += [storage.picture_schedule(results[0], folder / "schedule.png")] if options.picture else []
-        return [*files, show.picture_of(results, folder / "forecast.png")] if options.picture else files
+            return show.render_scores(results, folder, steps=options.backtest)
+        return show.render(results, folder, table=options.table, pictures=options.picture)
 
     def picture_training(self, results: Sequence[Forecast], folder: Path) -> list[Path]:
         return show.picture_scores(results, folder) if len(results) > 1 else []

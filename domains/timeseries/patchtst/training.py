@@ -74,6 +74,7 @@ def prepare(
         task, options, plan = _go_on(known, options, panel, borders)
     task.around = replace(task.around, table={**task.around.table, **said_of(options)}, shares=shares)
     matching, notices = matched(panel, task.around.told, 0)
+    _check_season(options.season, panel, borders)
     tracks = task.tracks(matching, [border.train for border in borders.groups])
     standard = task.around.benchmark is not None
     plan = replace(plan, gap=task.around.gap, deviations=standard)
@@ -82,6 +83,7 @@ def prepare(
     rows = options.batch_size * max(len(group.ids) for group in panel.groups)
     options = replace(options, accumulate=max(options.accumulate, min(options.batch_size, -(-rows // MOST_ROWS))))
     _solve_linear(task, tracks, plan, fresh=scratch)
+    task.half = options.half
     task.hide = options.hide if task.around.told.optional else 0.0
     chosen = (*panel.notices, borders.words, *notices, *_in_words(options, panel, plan, splits, task))
     return Prepared(task=task, splits=splits, options=options, chosen=chosen)
@@ -157,6 +159,17 @@ def _go_on(task: Any, options: FinetuneOptions, panel: Panel, borders: Borders) 
     )  # fmt: skip
     plan = Plan(lookback=config.lookback, horizon=config.horizon, season=season, borders=borders)
     return task, replace(options, lr=options.lr or 1e-4), plan
+
+
+def _check_season(season: int, panel: Panel, borders: Borders) -> None:
+    """UserError for a season that never came again in what is learnt from: seasonal naive would repeat nothing."""
+    train = max(border.train for border in borders.groups)
+    if season > train:
+        raise UserError(
+            f"A season of {season:,} steps is longer than the training part of {panel.name}, {train:,} steps: it never "
+            "comes again there.",
+            f"Leave --season out for {panel.frequency.seasons[0]}, or give fewer steps.",
+        )
 
 
 def _typical(lengths: Sequence[int]) -> int:
@@ -256,6 +269,13 @@ def _in_words(options: FinetuneOptions, panel: Panel, plan: Plan, splits: Splits
         f"windows: {counted}; scaled by the training part of each series",
         f"{count_parameters(task.network):,} parameters, at most {length}, learning rate {options.lr:g}",
     ]
+    train = max(border.train for border in plan.borders.groups)
+    if plan.lookback > train:
+        sentences.append(
+            f"the look-back of {plan.lookback:,} steps is longer than the training part, {train:,}: only "
+            f"{len(splits.train.examples):,} windows are left to learn from, and the beginning of each was never "
+            f"observed; try --lookback {max(2, train // 4)}"
+        )
     if task.around.ridge is not None and config.linear:
         sentences.append("the Transformer adds to a linear map of the look-back that was solved in closed form")
     return sentences

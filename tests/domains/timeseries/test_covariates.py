@@ -59,7 +59,7 @@ def test_one_that_can_be_done_without_is_unknown_and_said() -> None:
     assert np.isnan(found.groups[0].past[1]).all()
     assert found.groups[0].past[0].tolist() == [1] * 10
     assert np.isnan(found.groups[0].static[:, 0]).all()
-    assert notices == ("load.csv lacks snow, size: forecast without it.",)
+    assert notices == ("load.csv lacks snow, size: forecast without them.",)
 
 
 def test_words_take_the_codes_of_the_checkpoint() -> None:

@@ -105,6 +105,20 @@ def test_peaks_are_shaved() -> None:
     assert seen.expected == pytest.approx(0.8)  # nothing to save below a peak that was paid for
 
 
+@pytest.mark.parametrize("price", [0.0, 20.0])
+def test_no_more_is_moved_than_the_bill_asks_for(price: float) -> None:
+    demand = 40 + 10 * np.sin(np.arange(48) / 48 * 4 * np.pi) + np.random.default_rng(0).normal(0, 0.3, 48)
+    battery, tariff = Battery(capacity=4, power=1), Tariff(peak_charge=10_000)
+    plan = schedule(price, battery, step_hours=0.5, demand=demand, tariff=tariff)
+    check(plan, 0.5)
+    top = (demand + plan.power).max()
+    assert top < demand.max() - 0.9
+    above = np.maximum(demand - top, 0)
+    assert plan.discharge.sum() == pytest.approx(above.sum(), abs=1e-5)  # what lies above the peak, and nothing else
+    moves = np.sign(plan.power[plan.power != 0])
+    assert (np.diff(moves) != 0).sum() <= 3  # charge, discharge, charge, discharge: one block for each of two peaks
+
+
 def test_feeding_in_earns_its_tariff_only() -> None:
     battery, prices = Battery(capacity=2, power=2, efficiency=1.0), [10, 100]
     sold = schedule(prices, battery, step_hours=1, demand=[0, 1])

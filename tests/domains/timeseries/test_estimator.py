@@ -89,7 +89,9 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     mine = fitted().follow(frame()[:HOURS]).predict(24, future=ahead(HOURS))
     other = ForecastModel.load(tmp_path / "model").follow(table).predict(24, future=ahead(HOURS))
     assert list(other["unique_id"].unique()) == ["load"]
-    np.testing.assert_allclose(other["y_hat"], mine["y_hat"][:24], rtol=0.02)  # weights are kept in half precision
+    np.testing.assert_allclose(other["y_hat"], mine["y_hat"][:24], rtol=1e-5)
+    same = ForecastModel.load(tmp_path / "model").follow(frame()[:HOURS]).predict(24, future=ahead(HOURS))
+    pd.testing.assert_frame_equal(same, mine, check_exact=True)
 
 
 def test_mistakes(tmp_path: Path) -> None:
@@ -104,3 +106,34 @@ def test_mistakes(tmp_path: Path) -> None:
         fitted().follow(frame()[:HOURS]).predict(24, future=pd.DataFrame({"heats": [1.0] * 24}))
     with pytest.raises(UserError, match="'widht'"):
         ForecastModel(widht=3).fit(frame())
+    for given, said in (([1, 2, 3], "has 3 steps"), (np.zeros((40, 2)), "from this ndarray"), (7, "from this int")):
+        with pytest.raises(UserError, match=said):
+            ForecastModel(horizon=2).fit(given)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, "3", float("nan")])
+def test_no_number_of_steps(steps: Any) -> None:
+    with pytest.raises(UserError, match=r"at least 1, not .*predict\(\) forecasts the 24 steps"):
+        fitted().follow(frame()[:HOURS]).predict(steps)
+    assert len(fitted().predict()) == 48
+    assert len(fitted().predict(np.int64(2))) == 4
+
+
+def test_known_ahead_by_its_stamps() -> None:
+    """Whatever its order, and whatever else it holds, it is as if the table had gone on."""
+    table, model = frame(), fitted()
+    longer = table[: HOURS + 24].copy()
+    longer.loc[HOURS:, ["load", "sun"]] = np.nan
+    expected = model.follow(longer).predict(24)
+    model.follow(table[:HOURS])
+    naive = table.assign(ds=table["ds"].dt.tz_localize(None))[HOURS - 5 :]  # on the clock of the series
+    for future in (table, ahead(HOURS), table[HOURS:][::-1], table.set_index("ds")["heat"], naive):
+        pd.testing.assert_frame_equal(model.predict(24, future=future), expected)
+
+
+def test_numbers_without_dates() -> None:
+    values = 5 + np.sin(np.arange(120) / 2)
+    model = ForecastModel(horizon=4, lookback=16, max_steps=1, dim=8, heads=2, hidden=8, depth=1).fit(list(values))
+    table = model.predict(2)
+    assert table["ds"].tolist() == [120, 121]
+    assert table["unique_id"].unique().tolist() == ["y"]

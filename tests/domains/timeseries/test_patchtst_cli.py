@@ -175,7 +175,7 @@ def test_never_below_zero() -> None:
         (3, [], "load.csv"),
         (100, ["--horizon", 60], "shorter --horizon"),
         (300, ["--horizon", 12, "--lookback", 24, "--set", "patch=48"], "longer than the look-back"),
-        (300, ["--validation", 0.6, "--test", 0.5], "share"),
+        (300, ["--validation", 0.6, "--test", 0.5], "60% for validation and 50% for test leave nothing"),
         (300, ["--horizon", 12, "--test", 0, "--validation", 0], "validation"),
         (300, ["--finance", "returns"], "return"),
         (300, ["--set", "dims=8"], "dim"),

@@ -11,6 +11,8 @@ from tsuite.core import flow
 from tsuite.core.errors import UserError
 from tsuite.domains.timeseries.heads import LEVELS
 from tsuite.domains.timeseries.patchtst.options import EvaluateOptions, RunOptions
+from tsuite.domains.timeseries.patchtst.parts import told_apart
+from tsuite.domains.timeseries.tables import read_panel
 
 from . import tinyseries
 from .tinyseries import HORIZON, LOOKBACK, STEPS, frame, request, task
@@ -122,7 +124,7 @@ def test_covariates_that_are_needed(tmp_path: Path) -> None:
 def test_a_longer_horizon_rolls_on_and_says_so() -> None:
     result = task()(frame(), horizon=30)
     assert result.y_hat.shape == (2, 30)
-    assert any("trained for 12 steps" in notice and "widen" in notice for notice in result.notices)
+    assert any("trained for 12 steps" in notice for notice in result.notices)
     widths = result.quantiles[:, -1] - result.quantiles[:, 0]
     assert (widths[:, HORIZON] > 0.99 * widths[:, HORIZON - 1]).all()
     assert str(result.stamps[-1]) == "2024-01-27 05:00:00"
@@ -209,7 +211,7 @@ def test_a_series_of_pandas_and_several_inputs() -> None:
     assert result.ids == ("north",)
     assert isinstance(result.stamps, pd.DatetimeIndex)
     several = task()(hours, frame())
-    assert [each.ids for each in several] == [("north",), ("north", "south")]
+    assert [each.ids for each in several] == [("frame 1: north",), ("frame 2: north", "south")]
     np.testing.assert_allclose(several[0].y_hat, result.y_hat, rtol=1e-6)
 
 
@@ -245,6 +247,22 @@ def test_a_loaded_checkpoint_forecasts_the_same() -> None:
     np.testing.assert_allclose(first(str(tinyseries.data())).y_hat, from_file, rtol=1e-5)
 
 
+def test_series_of_one_name_in_several_files_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        frame(seed=ord(name)).to_csv(f"{name}.csv", index=False)
+    report = run("a.csv", "b.csv", output=tmp_path / "out")
+    called = ["a: north", "a: south", "b: north", "b: south"]
+    written = pd.read_csv(tmp_path / "out" / "forecast.csv")
+    assert written["unique_id"].drop_duplicates().tolist() == called
+    assert len(written.drop_duplicates(["unique_id", "ds"])) == len(written) == 4 * HORIZON
+    (said,) = [notice for notice in report.notices if "north" in notice and "2 tables" in notice]
+    assert "2 tables have a series north: these are called a: north, b: north, and so on." in said
+    (alone,) = run("b.csv", output=tmp_path / "b").results
+    np.testing.assert_allclose(written["y_hat"][2 * HORIZON :], alone.y_hat.ravel(), rtol=1e-5)
+    names, notices = told_apart([read_panel(Path(one)) for one in ("a.csv", "a.csv")])
+    assert (names[1]["north"], len(notices)) == ("a 2: north", 1)
+
+
 # -- evaluate -----------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +278,13 @@ def test_evaluate_scores_every_origin(tmp_path: Path) -> None:
     sparse = flow.evaluate(asked, EvaluateOptions(stride=12, horizon=24)).to_json()
     assert sparse["origins"] == 9  # (120 - 24) // 12 + 1
     assert len(sparse["per_step"]["mae"]) == 24
+    assert (said["data"]["n"], sparse["data"]["n"]) == (109, 9)  # what was scored
+
+
+def test_refits_leave_the_origins_where_they_are() -> None:
+    asked = request(tinyseries.data(), checkpoint=tinyseries.trained()[0])
+    said = flow.evaluate(asked, EvaluateOptions(backtest=True, stride=20, refit=50)).to_json()
+    assert said["origins"] == said["data"]["n"] == 6  # 0, 20 ... 100: refits come after 60 steps
 
 
 def test_evaluate_is_told_which_columns_are_meant() -> None:

@@ -161,6 +161,28 @@ def test_words_that_never_change() -> None:
     assert static[0, 0] == -static[1, 0] != 0
 
 
+def test_a_season_that_never_comes_again() -> None:
+    with pytest.raises(UserError, match=r"A season of 421 steps is longer than the training part .*420.*for 24"):
+        chosen(frame(), season=421)
+    assert "season 420" in chosen(frame(), season=420)[1]
+
+
+def test_a_look_back_longer_than_what_is_learnt_from_is_said() -> None:
+    assert "look-back of 450 steps is longer than the training part, 420" in chosen(frame(), lookback=450)[1]
+    assert "is longer than the training part" not in chosen(frame(), lookback=300)[1]
+
+
+def test_weights_are_kept_exactly_unless_half_is_asked_for(tmp_path: Path) -> None:
+    for half, dtype in ((False, torch.float32), (True, torch.float16)):
+        made, _ = chosen(frame(), half=half)
+        checkpoint.write(tmp_path / str(half), made.task.save)
+        kept = checkpoint.load_tensors(tmp_path / str(half) / "model.safetensors")
+        assert {value.dtype for value in kept.values() if value.is_floating_point()} == {dtype}
+        copy: Any = tinyseries.task_class().load(str(tmp_path / str(half)))
+        same = torch.equal(copy.network.linear.map.weight, made.task.network.linear.map.weight)
+        assert same == np.array_equal(copy.around.ridge, made.task.around.ridge) == (not half)
+
+
 def test_the_linear_start_is_solved_in_spite_of_gaps() -> None:
     holes = frame()
     random = np.random.default_rng(0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zoneinfo
+from datetime import timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 
 from tsuite.core.errors import UserError  # noqa: E402
-from tsuite.domains.timeseries.dispatch import Battery, schedule, settle  # noqa: E402
+from tsuite.domains.timeseries.dates import even_ticks, plain  # noqa: E402
+from tsuite.domains.timeseries.dispatch import Battery, Tariff, schedule, settle  # noqa: E402
 from tsuite.domains.timeseries.picture import (  # noqa: E402
     Forecast,
     band_colour,
@@ -230,11 +233,68 @@ def test_dispatch(tmp_path: Path, sheets: list[Sheet]) -> None:
     assert heights[48:] == pytest.approx(-plan.discharge)
     held = level.lines[0].get_ydata()
     assert held == pytest.approx([1, *plan.level])
-    assert site.patches[1].get_data().values == pytest.approx(3 + plan.power)
+    assert site.patches[0].get_data().values == pytest.approx(3 + plan.power)
+    assert site.patches[-1].get_zorder() > site.patches[0].get_zorder()  # the demand stands above the grid's line
     assert any(text.get_text().startswith("saved") for text in sheets[0].figure.texts)
     one = schedule([5.0], Battery(capacity=1, power=1), step_hours=1)
     draw_dispatch(tmp_path / "b.svg", np.arange(1), one, np.array([5.0]))
     check_layout(sheets[1])
+
+
+def test_dispatch_of_a_demand_draws_its_band_and_no_price(tmp_path: Path, sheets: list[Sheet]) -> None:
+    stamps = pd.date_range("2016-11-01", periods=48, freq="h")
+    demand = 4000 + 500 * np.sin(np.arange(48) / 3.8)
+    plan = schedule(0.0, Battery(capacity=400, power=100), step_hours=1, demand=demand, tariff=Tariff(peak_charge=100))
+    band = (demand - 200, demand + 300)
+    draw_dispatch(tmp_path / "a.png", stamps, plan, None, demand=demand, band=band, saving=10_000.4, title="Battery")
+    check_layout(sheets[0])
+    assert [axes.get_ylabel() for axes in sheets[0].axes] == ["MW", "MW", "MWh"]
+    filled = [one.get_data() for one in sheets[0].axes[0].patches if one.get_fill()]
+    assert [(one.baseline == band[0]).all() and (one.values == band[1]).all() for one in filled] == [True]
+    assert "expected saving 10,000" in [text.get_text() for text in sheets[0].figure.texts]
+    came = settle(plan, 0.0, demand=demand + 50)
+    draw_dispatch(tmp_path / "b.png", stamps, plan, None, demand=demand, truth=demand + 50, settlement=came)
+    said = [text.get_text() for text in sheets[1].figure.texts]
+    assert any(re.match(r"saved [\d,]+(\.\d\d)? of [\d,]+", text) for text in said)
+
+
+ZOOMS = {"h": 200, "30min": 96, "D": 45, "W-SUN": 60, "MS": 40, "YS": 70, "5min": 100}
+
+
+@pytest.mark.parametrize("alias", ZOOMS)
+def test_ticks_are_evenly_apart_and_do_not_touch(alias: str, tmp_path: Path, sheets: list[Sheet]) -> None:
+    stamps = pd.date_range("2024-04-05 03:00" if "h" in alias else "2023-09-20", periods=3 * ZOOMS[alias], freq=alias)
+    draw_forecasts(tmp_path / "a.png", [forecast(stamps, ZOOMS[alias])])
+    check_layout(sheets[0])
+    axes = sheets[0].axes[0]
+    low, high = axes.get_xlim()
+    ticks = [place for place in axes.get_xticks() if low <= place <= high]
+    assert 4 <= len(ticks) <= 13
+    gaps = np.diff(ticks)
+    assert gaps.max() / gaps.min() < 1.12  # months and years are not of one length, all else is
+    if gaps.max() < 28:
+        assert np.ptp(gaps) < 1e-6
+    assert all(abs(place * 24 % 1) < 1e-6 or gaps.max() < 1 / 24 for place in ticks)  # full hours, midnights
+
+
+def test_ticks_by_the_clocks_of_the_zone() -> None:
+    berlin = zoneinfo.ZoneInfo("Europe/Berlin")
+    day = float(np.datetime64("2024-03-31").astype(int))  # clocks go forward at two
+    ticks = even_ticks(day - 1, day + 1, berlin, 9)
+    assert np.diff(ticks) * 24 == pytest.approx([6, 6, 6, 5, 6, 6, 6])
+    assert even_ticks(0.300005, 0.300006, berlin, 9).size == 0
+    mondays = even_ticks(0.0, 60.0, timezone.utc, 9)
+    assert ((mondays - 4) % 7 == 0).all()
+    assert even_ticks(-800_000.0, 3_500_000.0, berlin, 9).size  # a picture without dates has no end
+
+
+def test_stamps_in_words() -> None:
+    assert plain(pd.date_range("2024-03-30", periods=3, freq="D", tz="Europe/Berlin"))[1] == "2024-03-31"
+    assert plain(pd.date_range("2024-03-30", periods=3, freq="12h"))[:2] == [
+        "2024-03-30 00:00:00",
+        "2024-03-30 12:00:00",
+    ]
+    assert plain(pd.RangeIndex(3, 5)) == ["3", "4"]
 
 
 def test_tints() -> None:

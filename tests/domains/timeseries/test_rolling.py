@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from tsuite.domains.timeseries.heads import LEVELS
 from tsuite.domains.timeseries.patchtst.forecaster import Forecaster
-from tsuite.domains.timeseries.patchtst.rolling import forecast
+from tsuite.domains.timeseries.patchtst.rolling import forecast, rolled_map, widening_said
 from tsuite.domains.timeseries.windows import WindowBatch
 
 from .networks import HORIZON, KINDS, LOOKBACK, batch, network
@@ -106,3 +107,26 @@ def test_a_point_head_rolls_on_without_bands() -> None:
     y_hat, quantiles = forecast(network("patchtst", head="point"), batch(3, horizon=25), 25)
     assert y_hat.shape == (3, 25)
     assert quantiles is None
+
+
+def test_a_linear_map_rolls_on_by_its_own_forecasts() -> None:
+    weight, past = np.random.default_rng(0).normal(0, 0.3, (3, 5)), np.random.default_rng(1).normal(size=(2, 5))
+    found = rolled_map(past, weight, 7)
+    assert found.shape == (2, 7)
+    first = past @ weight.T
+    assert found[:, :3] == pytest.approx(first)
+    second = np.concatenate([past[:, 3:], first], axis=1) @ weight.T
+    assert found[:, 3:6] == pytest.approx(second)
+    assert rolled_map(past, weight, 2) == pytest.approx(first[:, :2])
+    gap = np.where(np.arange(5) == 4, np.nan, past)
+    filled = np.where(np.arange(5) == 4, past[:, 3:4], past)
+    assert rolled_map(gap, weight, 7) == pytest.approx(rolled_map(filled, weight, 7))
+
+
+def test_what_is_said_of_the_bands_is_what_they_do() -> None:
+    width = np.array([1.0, 2.0, 3.0, 6.0])
+    bands = np.stack([-width / 2, 0 * width, width / 2])[None]
+    assert widening_said(bands, 2) == "the band from q10 to q90 is 3.00 times as wide at step 4 as at step 2"
+    flat = np.stack([-np.ones(4), np.zeros(4), np.ones(4)])[None]
+    assert "1.00 times as wide at step 4 as at step 2: it hardly widens" in widening_said(flat, 2)
+    assert widening_said(flat, 4) == widening_said(None, 2) == widening_said(flat * 0, 2) == ""

@@ -33,7 +33,7 @@ def test_it_forecasts_what_it_was_not_trained_on() -> None:
     repeated = forecast.others["repeat last"][0]
     assert np.abs(forecast.y_hat[0] - truth).mean() < 0.75 * np.abs(repeated - truth).mean()
     assert list(forecast.stamps) == list(frame["ds"][-96:])
-    assert any("lacks Temperature, Holiday" in notice for notice in forecast.notices)
+    assert any("lacks Temperature, Holiday: forecast without them" in notice for notice in forecast.notices)
     assert forecast.unit == ""  # whatever it was trained on
 
 
@@ -46,7 +46,7 @@ def test_it_says_where_seasonal_naive_is_better() -> None:
 def test_its_card_says_how_it_was_made_and_what_it_scores() -> None:
     folder = registry.card("timeseries.patchtst").folder / "checkpoint"
     made = read_json(folder / "card.json")
-    assert made["command"] == "tsuite finetune timeseries.patchtst"
+    assert made["command"] == "tsuite finetune timeseries.patchtst --half"
     scores, naive = made["test"]["metrics"], made["test"]["baselines"]["seasonal naive"]
     assert scores["mae"] < 0.5 * naive["mae"]
     assert 0.77 < scores["coverage80"] < 0.83

@@ -244,8 +244,10 @@ def test_columns_that_are_not_there_or_named_twice() -> None:
     frame = hours(4, load=1.0, sun=2.0)
     with pytest.raises(UserError, match=r"no column 'laod'\. Did you mean load"):
         read_panel(frame, Columns(targets=("laod",)))
-    with pytest.raises(UserError, match=r"'sun' is named twice, as past and as future\. A future covariate is known"):
+    with pytest.raises(UserError, match=r"'sun' is named twice, as a past covariate and as a future .*A future cov"):
         read_panel(frame, Columns(past=("sun",), future=("sun",)))
+    with pytest.raises(UserError, match=r"'load' is named twice as a target\. Name it once"):
+        read_panel(frame, Columns(targets=("load", "load")))
     with pytest.raises(UserError, match="both named 'load'"):
         read_panel(frame.set_axis(["ds", "load", "load"], axis=1))
     with pytest.raises(UserError, match="no time zone called 'Melborne'"):
@@ -258,6 +260,27 @@ def test_values_that_frames_may_hold() -> None:
     frame = hours(3, whole=pd.array([1, None, 3], dtype="Int64"), text=["1", " 2 ", None], yes=[True, False, None])
     values = read_panel(frame).groups[0].values
     np.testing.assert_array_equal(values, np.array([[1, np.nan, 3], [1, 2, np.nan], [1, 0, np.nan]], np.float32))
+
+
+@pytest.mark.parametrize("given", [[1, 2.5, None], (1, 2.5, np.nan), np.array([1, 2.5, np.nan], np.float32)])
+def test_plain_numbers_are_a_series_with_steps(given: Any) -> None:
+    panel = read_panel(given)
+    assert (panel.ids, panel.frequency.alias) == (("y",), "")
+    np.testing.assert_array_equal(panel.groups[0].values, np.array([[1, 2.5, np.nan]], np.float32))
+
+
+@pytest.mark.parametrize("given", [3, ["a", "b"], [[1, 2], [3]], np.zeros((3, 2)), {"load": [1, 2]}, None])
+def test_what_holds_no_table(given: Any) -> None:
+    with pytest.raises(UserError, match=r"cannot be read from this \w+\. Give a pandas frame"):
+        read_panel(given)
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder\..*it holds none"):
+        read_panel(tmp_path)
+    written(tmp_path, "ds,load\n")
+    with pytest.raises(UserError, match=r"is a folder. Name the table in it: load\.csv"):
+        read_panel(tmp_path)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

@@ -221,8 +221,11 @@ def test_short_series_are_only_learnt_from() -> None:
 
 
 def test_shares_that_make_no_sense() -> None:
-    for shares in ((0.7, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5)):
+    for shares in ((0.7, 0.2, 0.2), (1.2, -0.1, -0.1)):
         with pytest.raises(UserError, match="do not add up"):
+            collect(series(50), shares=shares)
+    for shares in ((0, 0.5, 0.5), (1 - 0.5 - 0.9, 0.5, 0.9)):
+        with pytest.raises(UserError, match=r"50% for validation and \d0% for test leave nothing to learn from"):
             collect(series(50), shares=shares)
 
 
