@@ -116,7 +116,7 @@ def test_no_number_of_steps(steps: Any) -> None:
     with pytest.raises(UserError, match=r"at least 1, not .*predict\(\) forecasts the 24 steps"):
         fitted().follow(frame()[:HOURS]).predict(steps)
     assert len(fitted().predict()) == 48
-    assert len(fitted().predict(np.int64(2))) == 4
+    assert len(fitted().predict(np.int64(2))) == 4  # pyright: ignore[reportArgumentType]
 
 
 def test_known_ahead_by_its_stamps() -> None:
