@@ -162,12 +162,18 @@ def write_minari(episodes: Episodes, path: Path, *, storage: str = "hdf5") -> Pa
     Raises UserError where minari, h5py or pyarrow are missing, or the folder cannot be written.
     """
     minari()
+    from minari.dataset import minari_storage
     from minari.dataset.minari_storage import MinariStorage
 
     setting, path = episodes.setting, path.absolute()  # the library mistakes a relative one
     options: dict[str, Any] = {"data_format": storage}
     if "jpeg_encoding" in inspect.signature(MinariStorage.new).parameters:
         options["jpeg_encoding"] = False  # JPEG would change what was seen
+    elif minari_storage.is_image_space(setting.observation.to_gymnasium()):
+        raise UserError(
+            f"Minari {version('minari')} would keep these pictures as JPEG, which changes them.",
+            "Try minari 0.5.4 or newer, or another --format.",
+        )
     try:
         (path / "data").mkdir(parents=True)
         new = MinariStorage.new(

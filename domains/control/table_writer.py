@@ -82,10 +82,10 @@ def _spread(name: str, values: np.ndarray, space: Space, rows: int, *, csv: bool
             f"{name}_{number}": pa.array(_padded(flat[:, number], rows), mask=missing)
             for number in range(flat.shape[1])
         }
-    kind = pa.list_(pa.from_numpy_dtype(flat.dtype), flat.shape[1])
     numbers = pa.array(_padded(flat, rows).reshape(-1))
-    lists = pa.FixedSizeListArray.from_arrays(numbers, type=kind)
-    return {name: _masked(lists, missing)}
+    # Not lists of a fixed size: before pyarrow 26 those that are missing cannot be read back.
+    ends = pa.array(np.arange(0, rows * flat.shape[1] + 1, flat.shape[1], dtype=np.int32))
+    return {name: _masked(pa.ListArray.from_arrays(ends, numbers), missing)}
 
 
 def _padded(values: np.ndarray, rows: int) -> np.ndarray:
