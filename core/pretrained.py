@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import checkpoint as checkpoints
 from .errors import UserError, near
 from .registry import Card
 from .sources import Source, first_available, sha256_file
+from .task import Origin
+from .weights import count_parameters
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -130,6 +132,17 @@ def read_foreign_tensors(path: Path) -> dict[str, Tensor]:
             raise UserError(f"{path} holds no {name}.", "Only safetensors are read, for pickled weights can run code.")
         tensors.update(checkpoints.load_tensors(path / name))
     return tensors
+
+
+def origin_of(located: Located, network: nn.Module, *, notices: Sequence[str] = ()) -> Origin:
+    """Where the weights of `network` came from; `notices` are said besides those of finding them."""
+    return Origin(
+        source=located.source,
+        sha256=weights_sha256(located.path),
+        parameters=count_parameters(network),
+        base=located.facts.get("base"),
+        notices=(*located.notices, *notices),
+    )
 
 
 def weights_sha256(path: Path) -> str:

@@ -159,6 +159,17 @@ class Prepared:
     chosen: tuple[str, ...] = ()
 
 
+class Learner(nn.Module):
+    """A network in a training step: `network.loss(batch)` as its forward pass, which is what wraps it (DDP) calls."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.network.loss(batch)
+
+
 class Task(ABC):
     """A network with everything that makes it useful: what goes in, what comes out, how it learns.
 

@@ -100,8 +100,6 @@ def options_of(settings: Mapping[str, str]) -> dict[str, Any]:
             found[key] = json.loads(text.lower() if text in ("True", "False", "None") else text)
         except ValueError:
             found[key] = text
-        if found[key] is None and text == "none":
-            found[key] = None
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import UserError
+from .picture import INK
 
 MOST = 300
 """Frames of a film: a longer one leaves out every second frame, as often as it takes."""
@@ -103,7 +104,7 @@ class Film:
             return np.asarray(image)
         whole = Image.new("RGB", self.size, "white")
         whole.paste(image, (0, 0))
-        ImageDraw.Draw(whole).text((10, inner[1] + 5), caption, fill="#1c2733", font=_font())
+        ImageDraw.Draw(whole).text((10, inner[1] + 5), caption, fill=INK, font=_font())
         return np.asarray(whole)
 
     def _pictures(self) -> list[np.ndarray]:

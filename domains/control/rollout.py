@@ -44,9 +44,8 @@ def play(
     env: str,
     actor: Actor,
     *,
-    episodes: int,
+    seeds: Sequence[int],
     targets: float | np.ndarray | None = None,
-    seed: int = 0,
     batch: int = 16,
     options: Mapping[str, Any] | None = None,
     max_steps: int | None = None,
@@ -56,15 +55,16 @@ def play(
     watchdog: Watchdog | None = None,
     policy: str = "",
 ) -> list[Episode]:
-    """Play `episodes` episodes of the gymnasium environment `env`; the first of them is filmed.
+    """Play an episode of the gymnasium environment `env` from each of `seeds`; the first of them is filmed.
 
-    Episode i starts from the seed `seed` + i and is asked for targets[i], whatever `batch`, the number of environments
+    Episode i is asked for targets[i], whatever `batch`, the number of environments
     side by side. options: what the environment is made with. max_steps: cut episodes there (None: the environment's own
     limit). guard: checks every action. watchdog: holds a control rate, which means most with a batch of 1. policy: who
     acted, for the episodes. tick is told (episodes done, in all).
 
     Raises UserError for an environment that cannot be made, or that fails on the way.
     """
+    episodes = len(seeds)
     if episodes < 1:
         raise UserError(f"At least one episode has to be played, not {episodes}.")
     asked = None if targets is None else np.broadcast_to(np.asarray(targets, np.float64), episodes)
@@ -72,15 +72,14 @@ def play(
     done: list[Episode] = []
     try:
         for first in range(0, episodes, batch):
-            count = min(batch, episodes - first)
-            wanted = None if asked is None else asked[first : first + count]
-            actor.reset(count, targets=wanted, seed=seed + first)
+            part = seeds[first : first + batch]
+            wanted = None if asked is None else asked[first : first + batch]
+            actor.reset(len(part), targets=wanted, seed=part[0])
             watcher = (
                 Watcher(film, None if wanted is None else float(wanted[0])) if film is not None and not first else None
             )
-            seeds = range(seed + first, seed + first + count)
             done += stage.play(
-                seeds, actor.act, actor.reward, [policy] * count, guard=guard, watchdog=watchdog, watcher=watcher
+                part, actor.act, actor.reward, [policy] * len(part), guard=guard, watchdog=watchdog, watcher=watcher
             )
             if tick:
                 tick(len(done), episodes)

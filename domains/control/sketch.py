@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from .picture import BLUE, GREEN, INK, ORANGE, QUIET, RULE
+
 SIZE = (480, 320)
 """Width and height of a sketch, in pixels."""
 SCALE = 2
 """Drawn so many times larger and then made smaller, for smooth edges."""
-PAPER, INK, QUIET, RULE = "#ffffff", "#1c2733", "#6b7783", "#dfe5ea"
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
+PAPER = "#ffffff"
 
 Point = tuple[float, float]
 

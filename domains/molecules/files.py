@@ -10,8 +10,6 @@ import csv
 import gzip
 import io
 import math
-import os
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from ...core.errors import UserError, near
+from ...core.files import replacing
 
 Form = Literal["smi", "csv", "sdf"]
 ENDINGS: dict[str, Form] = {
@@ -208,24 +207,13 @@ def number_in(text: str, *, comma: bool = False) -> float | None:
 @contextmanager
 def whole(path: str | Path) -> Iterator[IO[str]]:
     """A text file (gzipped by its ending .gz) that is there whole or not at all. UserError where it cannot be."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            with (
-                gzip.open(name, "wt", encoding="utf-8", newline="")
-                if path.suffix == ".gz"
-                else open(name, "w", encoding="utf-8", newline="") as file
-            ):
-                yield file  # type: ignore[misc]
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+    with (
+        replacing(path) as fresh,
+        gzip.open(fresh, "wt", encoding="utf-8", newline="")
+        if Path(path).suffix == ".gz"
+        else fresh.open("w", encoding="utf-8", newline="") as file,
+    ):
+        yield file  # type: ignore[misc]
 
 
 def write_csv(path: str | Path, molecules: Sequence[Any]) -> Path:

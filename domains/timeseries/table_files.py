@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 import re
-import tempfile
 import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.errors import UserError, missing_extra, near
+from ...core.files import replacing
 from .frames import pd
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
@@ -157,19 +156,9 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
             import pyarrow  # noqa: F401
         except ModuleNotFoundError:
             raise missing_extra("pyarrow", "timeseries") from None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            if ending == ".parquet":
-                frame.to_parquet(name, index=False)
-            else:
-                frame.to_csv(name, index=False, compression="gzip" if ending == ".csv.gz" else None)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        finally:
-            Path(name).unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+    with replacing(path) as fresh:
+        if ending == ".parquet":
+            frame.to_parquet(fresh, index=False)
+        else:
+            frame.to_csv(fresh, index=False, compression="gzip" if ending == ".csv.gz" else None)
     return path

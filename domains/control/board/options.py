@@ -63,8 +63,7 @@ class FinetuneOptions(TrainOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("games", "tic_tac_toe"):
-            self.require_not_negative(name)
+        self.require_not_negative("games", "tic_tac_toe")
         self.require(self.games + self.tic_tac_toe > 1, "There is nothing to learn from without any games.")
         self.require(self.outcomes >= 2, f"--outcomes must be at least 2, not {self.outcomes}.")
         self.require(12 <= self.exact <= 42, f"--exact lies from 12 to 42 stones, not at {self.exact}.")

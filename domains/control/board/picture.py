@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ..picture import BLUE, GREEN, INK, ORANGE, QUIET
+from ..picture import RULE as BOARD
 from .games import CONNECT_FOUR, GAMES
 from .scores import Advice, MatchResult, Row, rating_of, together
 
-INK, QUIET, FREE, BOARD = "#1c2733", "#6b7783", "#ffffff", "#dfe5ea"
-STONES = ("#d55e00", "#0072b2")
+FREE = "#ffffff"
+STONES = (ORANGE, BLUE)
 """The first player's and the second's; Okabe and Ito's, which stay apart for the colour-blind."""
-RESULTS = (("wins", "#009e73"), ("draws", "#b9c2ca"), ("losses", "#d55e00"))
+RESULTS = (("wins", GREEN), ("draws", "#b9c2ca"), ("losses", ORANGE))
 MOST = 6
 """Boards in one picture."""
 

@@ -16,7 +16,7 @@ from ....core import pretrained
 from ....core.errors import UserError
 from ....core.options import build
 from ....core.task import Batch, Example, Failure, Origin, Prepared, Split, Summary, Task, Tick
-from ....core.weights import count_parameters, load_into, without_weights
+from ....core.weights import load_into, without_weights
 from . import scores
 from .batches import MoveBatch, batch_of, losses, positions
 from .config import BoardConfig
@@ -76,11 +76,7 @@ class BoardTask(Task):
         with without_weights():
             network = MoveModel(config)
         load_into(network, {name: value.float() for name, value in tensors.items()}, source=located.source)
-        origin = Origin(
-            source=located.source, sha256=pretrained.weights_sha256(located.path), notices=located.notices,
-            parameters=count_parameters(network),
-        )  # fmt: skip
-        return cls(network.eval(), origin)
+        return cls(network.eval(), pretrained.origin_of(located, network))
 
     @classmethod
     def for_training(

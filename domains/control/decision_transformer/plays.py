@@ -11,7 +11,7 @@ import numpy as np
 from ....core.task import Batch, Example, Result
 from ..episodes import Setting
 from ..film import Film
-from ..rollout import Actor, Stage, Watcher
+from ..rollout import Actor, Stage, Watcher, play
 from ..safety import Guard, Statistics, Watchdog
 from .acting import Player
 from .options import RunOptions
@@ -115,15 +115,8 @@ def returns_of(
     setting: Setting, actor: Actor, *, targets: Sequence[float], seeds: Sequence[int], batch: int = 20
 ) -> np.ndarray:
     """The return of an episode from each seed for each target: [targets, seeds]."""
-    jobs = [(target, seed) for target in targets for seed in seeds]
-    stage = Stage(setting.env, min(batch, len(jobs)), setting.env_options, setting.max_steps)
-    found: list[float] = []
-    try:
-        for first in range(0, len(jobs), batch):
-            part = jobs[first : first + batch]
-            actor.reset(len(part), targets=np.array([target for target, _ in part]), seed=part[0][1])
-            episodes = stage.play([seed for _, seed in part], actor.act, actor.reward, [""] * len(part))
-            found += [episode.returns for episode in episodes]
-    finally:
-        stage.close()
-    return np.reshape(found, (len(targets), len(seeds)))
+    episodes = play(
+        setting.env, actor, seeds=[*seeds] * len(targets), targets=np.repeat(np.asarray(targets, float), len(seeds)),
+        batch=batch, options=setting.env_options, max_steps=setting.max_steps,
+    )  # fmt: skip
+    return np.reshape([episode.returns for episode in episodes], (len(targets), len(seeds)))

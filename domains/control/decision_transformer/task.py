@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from ....core import pretrained
 from ....core.errors import UserError
-from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
-from ....core.weights import count_parameters
+from ....core.task import Learner, Origin, Prepared, Split, Splits, Summary, Task
 from .. import environments
 from ..data import check_against, collect, load_episodes
 from ..episodes import Setting
@@ -34,17 +33,6 @@ MAPS = "grid-path"
 """The checkpoint that plans paths."""
 MOST_WINDOWS = 20_000
 """Steps of held-out episodes that are scored, at most."""
-
-
-class Learner(nn.Module):
-    """The network of a training step: a batch in, its loss out."""
-
-    def __init__(self, network: DecisionTransformer) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: TrajectoryBatch) -> Tensor:
-        return self.network.loss(batch)
 
 
 class ControlTask(Task):
@@ -77,13 +65,7 @@ class ControlTask(Task):
             from . import transformers
 
             network, around = transformers.load(located, settings or {})
-        origin = Origin(
-            source=located.source,
-            sha256=pretrained.weights_sha256(located.path),
-            parameters=count_parameters(network),
-            base=located.facts.get("base"),
-            notices=located.notices,
-        )
+        origin = pretrained.origin_of(located, network)
         return cls(network, around, origin)
 
     @classmethod

@@ -135,17 +135,6 @@ class Forecaster(nn.Module, ABC):
         return rows.scale.square() if self.config.head == "point" else rows.scale
 
 
-class Learner(nn.Module):
-    """The network of a training step: a batch in, its loss out."""
-
-    def __init__(self, network: Forecaster) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, batch: WindowBatch) -> Tensor:
-        return self.network.loss(batch)
-
-
 def covariates(batch: WindowBatch, config: ForecasterConfig) -> Tensor:
     """All that is told beside the series, up to the origin: [B, X, L]; see `channels`."""
     parts = [batch.past, batch.ahead[..., : config.lookback]]

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from ....core import pretrained
 from ....core.errors import UserError
 from ....core.pretrained import Located
-from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
-from ....core.weights import count_parameters
+from ....core.task import Learner, Origin, Prepared, Split, Splits, Summary, Task
 from .. import ltsf, show, storage
 from ..baselines import repeat_last, seasonal_naive
 from ..conformal import Conformal
@@ -30,7 +29,7 @@ from ..verdict import verdicts
 from ..windows import Track, Window, WindowBatch, Windows, batch_of, cut, in_parts, window_at, without_some
 from . import checkpoints
 from .checkpoints import Surroundings
-from .forecaster import Forecaster, Learner
+from .forecaster import Forecaster
 from .options import EvaluateOptions, FinetuneOptions, RunOptions
 from .parts import panel_of, parts_of, told_apart
 from .rolling import forecast, rolled_map, widening_said
@@ -76,14 +75,7 @@ class ForecastTask(Task):
             raise UserError(f"A trained forecaster's {next(iter(settings))} cannot be set.", "Train another one.")
         network, around = cls._read(located)
         notices = () if around.conformal is None else around.conformal.notices
-        origin = Origin(
-            source=located.source,
-            sha256=pretrained.weights_sha256(located.path),
-            parameters=count_parameters(network),
-            base=located.facts.get("base"),
-            notices=(*located.notices, *notices),
-        )
-        return cls(network, around, origin)
+        return cls(network, around, pretrained.origin_of(located, network, notices=notices))
 
     @classmethod
     def _read(cls, located: Located) -> tuple[Forecaster, Surroundings]:

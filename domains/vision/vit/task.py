@@ -18,7 +18,7 @@ from ....core.errors import UserError
 from ....core.options import build, override
 from ....core.positions import interpolate_grid
 from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
-from ....core.weights import count_parameters, load_into, without_weights
+from ....core.weights import load_into, without_weights
 from .. import render
 from ..augment import Augmentation, mixup, targets
 from ..classify import Classification, FeatureBatch, ImageBatch, LabelScore, Prediction, choose, summarise, table
@@ -83,13 +83,7 @@ class ViTTask(Task):
         with without_weights():
             network = ViT(config)
         load_into(network, tensors, source=located.source)
-        origin = Origin(
-            source=located.source,
-            sha256=pretrained.weights_sha256(located.path),
-            parameters=count_parameters(network),
-            base=located.facts.get("base"),
-            notices=located.notices,
-        )
+        origin = pretrained.origin_of(located, network)
         return cls(network=network, preprocessing=preprocessing, labels=labels, origin=origin, novelty=novelty)
 
     @classmethod

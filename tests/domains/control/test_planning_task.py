@@ -124,7 +124,7 @@ def test_it_also_walks_the_environment_step_by_step() -> None:
     from tsuite.domains.control.rollout import play
 
     task = registry.card(NAME).load_task().load(str(trained()))
-    (episode,) = play("tsuite/GridPath-v0", task.actor(), episodes=1, options={"size": 8}, max_steps=6, seed=3)
+    (episode,) = play("tsuite/GridPath-v0", task.actor(), seeds=[3], options={"size": 8}, max_steps=6)
     assert 1 <= len(episode) <= 6
     maps = (torch.from_numpy(np.array(episode.observations[:-1])) > 0).float()
     with torch.inference_mode():

@@ -40,7 +40,7 @@ def test_episodes_are_the_same_whatever_the_batch(batch: int) -> None:
     actor, done = Counting(), []
     targets = np.array([20, 40, 60, 20, 500, 30, 50])
     episodes = play(
-        "CartPole-v1", actor, episodes=7, targets=targets, seed=100, batch=batch, max_steps=80,
+        "CartPole-v1", actor, seeds=range(100, 107), targets=targets, batch=batch, max_steps=80,
         tick=lambda *counts: done.append(counts), policy="counting",
     )  # fmt: skip
     assert [episode.seed for episode in episodes] == list(range(100, 107))
@@ -51,13 +51,13 @@ def test_episodes_are_the_same_whatever_the_batch(batch: int) -> None:
     assert sum(actor.batches) == 7
     assert actor.seeds == list(range(100, 107, batch))
     assert done[-1] == (7, 7)
-    alone = play("CartPole-v1", Counting(), episodes=7, targets=targets, seed=100, batch=2, max_steps=80)
+    alone = play("CartPole-v1", Counting(), seeds=range(100, 107), targets=targets, batch=2, max_steps=80)
     assert [item.digest() for item in alone] == [item.digest() for item in episodes]
 
 
 def test_one_target_is_for_all_and_none_is_none() -> None:
-    assert max(len(item) for item in play("CartPole-v1", Counting(), episodes=3, targets=10)) < 30
-    assert [len(item) for item in play("CartPole-v1", Counting(), episodes=2)] == [500, 500]
+    assert max(len(item) for item in play("CartPole-v1", Counting(), seeds=range(3), targets=10)) < 30
+    assert [len(item) for item in play("CartPole-v1", Counting(), seeds=range(2))] == [500, 500]
 
 
 class Broken(Counting):
@@ -72,7 +72,7 @@ class Broken(Counting):
 
 def test_the_guard_stands_between_actor_and_environment() -> None:
     guard = Guard(Space(kind="box", shape=(1,), low=(-2.0,), high=(2.0,)), rate_limit=1.5)
-    (episode,) = play("Pendulum-v1", Broken(), episodes=1, guard=guard, max_steps=10)
+    (episode,) = play("Pendulum-v1", Broken(), seeds=range(1), guard=guard, max_steps=10)
     assert episode.actions.ravel().tolist() == [1.5, *[2.0] * 9]
     assert np.isfinite(episode.rewards).all()
     assert guard.counts == {"clipped": 2, "slowed": 1, "held": 8, "unusual": 0}
@@ -81,7 +81,7 @@ def test_the_guard_stands_between_actor_and_environment() -> None:
 
 def test_a_control_rate_is_held() -> None:
     watchdog = Watchdog(400)
-    play("CartPole-v1", Counting(), episodes=1, batch=1, max_steps=40, watchdog=watchdog)
+    play("CartPole-v1", Counting(), seeds=range(1), batch=1, max_steps=40, watchdog=watchdog)
     assert watchdog.ticks == 40
     assert watchdog.report()["work_ms_p50"] < 2.5
 
@@ -90,7 +90,7 @@ def test_the_first_episode_is_filmed(tmp_path: Path) -> None:
     from PIL import Image
 
     with Film(tmp_path / "film.gif") as film:
-        play("CartPole-v1", Counting(), episodes=3, targets=20, film=film, batch=2, max_steps=30)
+        play("CartPole-v1", Counting(), seeds=range(3), targets=20, film=film, batch=2, max_steps=30)
     with Image.open(tmp_path / "film.gif") as picture:
         assert picture.n_frames == film.frames >= 10  # pyright: ignore[reportAttributeAccessIssue]
         assert picture.size == (480, 346)
@@ -99,6 +99,6 @@ def test_the_first_episode_is_filmed(tmp_path: Path) -> None:
 def test_what_fails_is_said() -> None:
     with pytest.raises(UserError, match=r"CartPole-v1 failed at step 0 of the episode of seed 3, given the action 7"):
         play("CartPole-v1", type("Wrong", (Counting,), {"act": lambda self, seen: np.full(len(seen), 7)})(),
-             episodes=1, seed=3)  # fmt: skip
+             seeds=[3])  # fmt: skip
     with pytest.raises(UserError, match="At least one episode"):
-        play("CartPole-v1", Counting(), episodes=0)
+        play("CartPole-v1", Counting(), seeds=range(0))
