@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ....core.decoder import Decoder
-from ....core.layers import ACTIVATIONS, MLP, LayerNorm
+from ....core.layers import ACTIVATIONS, MLP, Dropout, LayerNorm
 from ....core.linear import Linear
 from ....core.masks import key_mask
 from .config import DecisionTransformerConfig
@@ -56,7 +56,7 @@ class DecisionTransformer(nn.Module):
         self.head = action_head(config.action, squash=config.squash)
         self.actions = Linear(self.head.features, dim)
         self.norm = LayerNorm(dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.decoder = Decoder(
             dim=dim,
             depth=config.depth,
