@@ -155,7 +155,7 @@ def _predict(
         failures=failures,
         artifacts=artifacts,
         notices=notices,
-        extra={**extra, **(summary.details if command == "evaluate" else {})},
+        extra={**extra, **(summary.details if command == "evaluate" else {}), **summary.conduct},
         shown=task.table(results, summary),
     )
 

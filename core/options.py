@@ -8,6 +8,7 @@ model's own configuration by the functions below. Nothing here imports torch.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -26,13 +27,15 @@ def option(default: Any, help: str, *, choices: tuple[str, ...] = ()) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Base of every option group: checks the choices that its fields declare."""
+    """Base of every option group: checks the choices that its fields declare, and that numbers are finite."""
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             choices, value = item.metadata.get("choices"), getattr(self, item.name)
             if choices and value not in choices:
                 raise UserError(f"{flag(item.name)} cannot be {value!r}.", near(str(value), choices))
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{flag(item.name)} takes a finite number, not {value}.")
 
     def require(self, condition: bool, what: str) -> None:
         """Raise `UserError(what)` unless `condition` holds."""
@@ -102,9 +105,12 @@ def _convert(text: str, hint: Any, key: str) -> Any:
     try:
         if hint is bool:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
-        return hint(text)
+        value = hint(text)
     except (KeyError, ValueError):
         raise UserError(f"{key} takes a {hint.__name__}, not {text!r}.") from None
+    if hint is float and not math.isfinite(value):
+        raise UserError(f"{key} takes a finite number, not {text!r}.")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +141,9 @@ class TrainOptions(Options):
     weight_decay: float = option(0.05, "AdamW's decay of matrices (vectors and norms are not decayed)")
     clip: float = option(1.0, "largest norm of the gradient (0: not clipped)")
     precision: str = option("fp32", "arithmetic of the forward pass", choices=("fp32", "bf16", "fp16"))
-    patience: int = option(0, "epochs without a better score before stopping early (0: never)")
-    save_every: int = option(0, "steps between saved states (0: at the end of each epoch)")
+    validate_every: int = option(0, "steps between validations (0: at the end of each epoch)")
+    patience: int = option(0, "validations without a better score before stopping early (0: never)")
+    save_every: int = option(0, "steps between saved states (0: after each validation)")
     seed: int = option(0, "seed of everything random")
     workers: int = option(0, "processes that prepare batches (0: in the main process)")
 
@@ -145,6 +152,6 @@ class TrainOptions(Options):
         for name in ("batch_size", "accumulate"):
             self.require(getattr(self, name) > 0, f"{flag(name)} must be above zero, not {getattr(self, name)}.")
         self.require_not_negative(
-            "epochs", "lr", "max_steps", "weight_decay", "clip", "patience", "save_every", "workers"
+            "epochs", "lr", "max_steps", "weight_decay", "clip", "validate_every", "patience", "save_every", "workers"
         )
         self.require(0 <= self.warmup < 1, f"--warmup is a share from 0 to 1, not {self.warmup}.")

@@ -142,11 +142,13 @@ class Origin:
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """Scores over many results: `metrics` are the headline numbers, `baselines` the same of what any model has to beat,
-    by name; `details` anything else worth keeping as JSON."""
+    by name; `details` anything else worth keeping as JSON; `conduct` what happened on the way (limits, deadlines), as
+    JSON, which `run` tells too."""
 
     metrics: dict[str, float] = field(default_factory=dict)
     baselines: dict[str, dict[str, float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    conduct: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The training loop: one function that reads like the story, for every domain.
 
-    order the examples -> batches -> loss -> gradient -> step -> (end of epoch) evaluate, keep the best -> save the
-    state
+    order the examples -> batches -> loss -> gradient -> step -> (validation is due) evaluate, keep the best ->
+    save the state
 
 What each step sees and draws at random follows from (seed, step, process) alone, so a run that was killed at any
 instant and is continued equals the uninterrupted one. The loss is normalised over the whole batch, whatever parts
@@ -37,14 +37,14 @@ from .signals import Interruption
 from .state import WEIGHTS, Progress, frozen_digest, load_state, save_state
 from .validation import Validation
 
-LINES_PER_EPOCH = 50
-"""At most so many lines of training metrics are logged in an epoch."""
+LINES = 50
+"""At most so many lines of training metrics are logged between two validations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """What a run has come to: `best` is the checkpoint folder, `metrics` and `loss` its validation scores (mean
-    loss; None without validation data), `history` those of every epoch, `seconds` the time of training over all
+    loss; None without validation data), `history` those of every validation, `seconds` the time of training over all
     continuations."""
 
     folder: Path
@@ -142,7 +142,7 @@ class Run:
         self.data = MicroBatches(task, splits.train.examples, options, rank=processes.rank, world=processes.world)
         lengths = (self.data.steps_per_epoch * options.epochs, options.max_steps)
         self.total = min(length for length in lengths if length)
-        self.log_every = max(1, self.data.steps_per_epoch // LINES_PER_EPOCH)
+        self.log_every = max(1, min(options.validate_every or self.total, self.data.steps_per_epoch) // LINES)
         self.progress = Progress()
         self.log: Log = Silent()
         self._clock = time.monotonic()
@@ -186,9 +186,9 @@ class Run:
                 self.processes.forget()
                 put_back(self.processes.learner.trainable, buffers)
                 return False
-            if self.epoch_is_over:
+            if self.validation_is_due:
                 self.evaluate()
-            if self.epoch_is_over or self.save_is_due or stop:
+            if self.validation_is_due or self.save_is_due or stop:
                 self.save()
             if stop and not self.is_over:
                 done = f"Stopped after step {self.progress.step} of {self.total}; the state is saved."
@@ -254,12 +254,17 @@ class Run:
         return self.progress.step % self.data.steps_per_epoch == 0 or self.progress.step == self.total
 
     @property
+    def validation_is_due(self) -> bool:
+        often = self.options.validate_every
+        return self.epoch_is_over or (often > 0 and self.progress.step % often == 0)
+
+    @property
     def save_is_due(self) -> bool:
         return self.options.save_every > 0 and self.progress.step % self.options.save_every == 0
 
     @property
     def is_over(self) -> bool:
-        """Whether all steps are done, or too many epochs have passed without a better score."""
+        """Whether all steps are done, or too many validations have passed without a better score."""
         patience = self.options.patience
         return self.progress.step >= self.total or bool(patience and self.progress.stale >= patience)
 
@@ -328,7 +333,7 @@ class Run:
         self.progress.group = group
         mean = group["loss"] / max(group["weight"], 1e-12)
         self.log.advance(self.progress.step, mean)
-        if self.progress.step % self.log_every and not self.epoch_is_over:
+        if self.progress.step % self.log_every and not self.validation_is_due:
             return
         self.progress.group = {}
         speed = group["examples"] / max(group["seconds"], 1e-9)
@@ -345,7 +350,7 @@ class Run:
         if self.console is not None:
             self.console.print(text, highlight=False)
 
-    # -- the end of an epoch -------------------------------------------------------------------------------------------
+    # -- validation ---------------------------------------------------------------------------------------------------
 
     def evaluate(self) -> None:
         """Score the validation examples, log it, and keep the weights if they are the best so far."""
@@ -369,7 +374,7 @@ class Run:
     def keep_best(self) -> None:
         """Write the weights as the best so far: once to go back to, once as the checkpoint that people use.
 
-        A run killed between the two does the epoch again and writes both again, byte by byte the same.
+        A run killed between the two does the steps since its last state again and writes both again, byte by byte the same.
         """
         weights = self.processes.weights()
 

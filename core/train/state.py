@@ -3,7 +3,7 @@
     checkpoints/
       step-120/   weights.safetensors  optimiser.safetensors  state.json  manifest.json
       step-160/   the last two are kept; a torn one is passed over for the one before
-      best/       weights.safetensors of the best epoch so far
+      best/       weights.safetensors of the best validation so far
 
 No state of a random generator is kept: every step seeds its own (see `data`).
 """
@@ -34,7 +34,7 @@ class Progress:
     """How far a run has come. Everything here is plain JSON.
 
     `step` optimiser steps are done in `seconds` of training. `group` sums up the steps since the last logged line.
-    `stale` epochs have passed since the best one. `frozen` names the weights that do not learn by their sha256.
+    `stale` validations have passed since the best one. `frozen` names the weights that do not learn by their sha256.
     `accumulate` is the number of parts that memory has forced on the run (0: as many as it was told).
     """
 

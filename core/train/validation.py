@@ -1,4 +1,4 @@
-"""What the network is worth at the end of an epoch, and whether that is better than before."""
+"""What the network is worth so far, and whether that is better than before."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Validation:
             return self.task.summarise(results)
 
     def score(self, loss: float | None, metrics: dict[str, float]) -> float | None:
-        """The number by which epochs are compared; None where there is nothing to compare by."""
+        """The number by which validations are compared; None where there is nothing to compare by."""
         name = self.task.monitor[0]
         if loss is None or name == "loss":
             return loss

@@ -82,7 +82,7 @@ class FinetuneOptions(TableOptions, TrainOptions):
     test: float = option(0.2, "share of each series, at its end, to score at last")
     batch_size: int = option(64, "windows in one optimiser step, over all processes and accumulated parts")
     weight_decay: float = option(0.01, "AdamW's decay of matrices")
-    patience: int = option(3, "epochs without a better score before stopping early (0: never)")
+    patience: int = option(3, "validations without a better score before stopping early (0: never)")
     half: bool = option(False, "keep the weights in half precision: half the size, but rounded to three digits")
 
     def __post_init__(self) -> None:

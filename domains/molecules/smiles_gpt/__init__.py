@@ -1,0 +1,23 @@
+"""molecules.smiles_gpt: a language model of SMILES that generates, conditions and optimises.
+
+from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig, SmilesTask
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ....core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .config import SmilesGPTConfig
+    from .model import SmilesGPT
+    from .task import SmilesTask
+
+_HOME = {
+    "SmilesGPT": "model",
+    "SmilesGPTConfig": "config",
+    "SmilesTask": "task",
+}
+
+__getattr__ = lazy_names(__name__, _HOME)

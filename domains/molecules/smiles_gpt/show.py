@@ -1,0 +1,119 @@
+"""What people see of drawn molecules: a table, a sheet, a structure file, a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ....core.task import Result, Summary
+from ..draw import grid
+from ..files import write_csv, write_sdf
+from ..molecule import Molecule
+from ..properties import CAVEAT, PROPERTIES
+
+MOST_IN_GRID = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Result):
+    """A string that was drawn. `smiles` is canonical, "" where it is no molecule (`reason` says why); `novel`: it was
+    not learnt from (None: not known); `nats`: minus its log-probability; `told`: the conditions it was asked for."""
+
+    text: str
+    smiles: str = ""
+    reason: str = ""
+    nats: float = 0.0
+    novel: bool | None = None
+    properties: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored(Result):
+    """A molecule that is there already: how likely the model finds it, in nats over its tokens (end included)."""
+
+    smiles: str
+    nats: float
+    tokens: int
+    properties: Mapping[str, float] = field(default_factory=dict)
+
+
+def summarise(results: Sequence[Any]) -> Summary:
+    """Validity, uniqueness and novelty of what was drawn; the mean likelihood of what was there."""
+    drawn = [one for one in results if isinstance(one, Written)]
+    scored = [one for one in results if isinstance(one, Scored)]
+    metrics: dict[str, float] = {}
+    if drawn:
+        valid = [one for one in drawn if one.smiles]
+        distinct = {one.smiles: one for one in valid}
+        metrics["validity"] = len(valid) / len(drawn)
+        metrics["uniqueness"] = len(distinct) / len(valid) if valid else 0.0
+        told = [one.novel for one in distinct.values() if one.novel is not None]
+        if told:
+            metrics["novelty"] = sum(told) / len(told)
+        qed = [one.properties["qed"] for one in valid if "qed" in one.properties]
+        if qed:
+            metrics["qed"] = sum(qed) / len(qed)
+    if scored:
+        metrics["nats_per_token"] = sum(one.nats for one in scored) / sum(one.tokens for one in scored)
+        metrics["nats"] = sum(one.nats for one in scored) / len(scored)
+    return Summary(metrics=metrics)
+
+
+def best(results: Sequence[Any], count: int) -> list[Written]:
+    """The distinct valid ones with the highest QED."""
+    distinct = {one.smiles: one for one in reversed(results) if isinstance(one, Written) and one.smiles}
+    return sorted(distinct.values(), key=lambda one: (-one.properties.get("qed", 0.0), one.smiles))[:count]
+
+
+def table(results: Sequence[Any], summary: Summary, *, show: int) -> Any:
+    """The scores in a line, and the best by QED."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(header_style="bold", title_justify="left")
+    scored = [one for one in results if isinstance(one, Scored)]
+    rows: Sequence[Any] = scored[:show] if scored else best(results, show)
+    if not scored:
+        shown.title = f"the best {len(rows)} by QED"
+    shown.add_column("")
+    shown.add_column("SMILES", overflow="fold")
+    names = [name for name in PROPERTIES if any(name in row.properties for row in rows)]
+    for name in names:
+        item = PROPERTIES[name]
+        shown.add_column(f"{item.label} {item.unit}".strip(), justify="right")
+    if scored:
+        shown.add_column("nats a token", justify="right")
+    for number, row in enumerate(rows, start=1):
+        cells = [
+            f"{row.properties[name]:.{PROPERTIES[name].digits}f}" if name in row.properties else "" for name in names
+        ]
+        more = [f"{row.nats / row.tokens:.3f}"] if isinstance(row, Scored) else []
+        shown.add_row(str(number), row.smiles, *cells, *more)
+    said = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in summary.metrics.items())
+    drawn = [one for one in results if isinstance(one, Written)]
+    head = f"{len(drawn):,} drawn: {said}" if drawn else said
+    return Group(*([shown] if rows else []), Text(head, style="bold"), Text(CAVEAT, style="dim"))
+
+
+def molecules(results: Sequence[Any]) -> list[Molecule]:
+    """The valid ones as molecules, in the order they were drawn."""
+    return [
+        Molecule(id=one.id, smiles=one.smiles, properties=one.properties)
+        for one in results if isinstance(one, Written | Scored) and one.smiles
+    ]  # fmt: skip
+
+
+def render(results: Sequence[Any], folder: Path, *, show: int, picture: str) -> list[Path]:
+    """All valid molecules as CSV and SDF, and the best drawn in a grid."""
+    found = molecules(results)
+    if not found:
+        return []
+    files = [write_csv(folder / "molecules.csv", found), write_sdf(folder / "molecules.sdf", found)]
+    chosen = best(results, min(show, MOST_IN_GRID)) or found[: min(show, MOST_IN_GRID)]
+    if picture != "none" and chosen:
+        files.append(grid(chosen, folder / f"molecules.{picture}"))
+    return files

@@ -1,0 +1,235 @@
+"""The model of molecules as a task: what `run`, `finetune` and `evaluate` compose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ....core import pretrained
+from ....core.errors import UserError
+from ....core.sampling import Sampling
+from ....core.task import Failure, Learner, Origin, Prepared, Split, Summary, Task, Tick
+from ..data import Molecules, collect
+from ..draw import grid
+from ..files import read_file
+from ..molecule import Molecule
+from ..properties import PROPERTIES, properties
+from ..smiles import canonical, clean_smiles, why_not
+from . import checkpoints, show
+from .checkpoints import Around
+from .model import SmilesBatch, SmilesGPT
+from .options import EvaluateOptions, FinetuneOptions, RunOptions
+from .rows import Row, batch_of
+from .sampling import Draw, DrawBatch, Drawn, draw
+from .seen import Seen
+from .show import Scored, Written
+
+SAMPLED = 500
+"""Molecules that are drawn at each validation, to see how many are valid."""
+SEEDS = 1_000_003
+"""So far apart are the seeds of two runs, that their batches never share one."""
+
+
+class SmilesTask(Task):
+    """A language model of molecules with its tokens and what it learnt from."""
+
+    run_options = RunOptions
+    evaluate_options = EvaluateOptions
+    train_options = FinetuneOptions
+    monitor = ("loss", "min")
+    network: SmilesGPT
+
+    def __init__(self, network: SmilesGPT, around: Around, origin: Origin) -> None:
+        self.network, self.around, self.origin = network, around, origin
+        self.learner = Learner(network)
+        self.learning = self.half = False  # only a training sets them
+        self.seen: Seen | None = None
+        self._sample: list[Written] = []  # what was drawn at the last validation
+
+    # -- making one ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, checkpoint: str | None = None, *, settings: Mapping[str, Any] | None = None) -> SmilesTask:
+        located = pretrained.locate(cls.card, checkpoint)
+        if settings:
+            raise UserError(f"A trained model's {next(iter(settings))} cannot be set.", "Train another one.")
+        network, around = checkpoints.load(located, cls.card)
+        return cls(network, around, pretrained.origin_of(located, network))
+
+    @classmethod
+    def for_training(
+        cls, options: FinetuneOptions, *, data: Any, checkpoint: str | None, settings: Mapping[str, Any]
+    ) -> Prepared:
+        from .training import prepare
+
+        return prepare(cls, options, data=data or cls.card.data, checkpoint=checkpoint, settings=settings)
+
+    def save(self, folder: Path) -> None:
+        checkpoints.save(folder, self.card, self.network, self.around, half=self.half)
+
+    # -- Source -> Example -> Batch -> Output -> Result -> Artifact -----------------------------------------------
+
+    def inputs(self, given: Sequence[Any], options: RunOptions) -> Sequence[Any]:
+        """Where nothing is named, as many draws as are asked for."""
+        if given:
+            return given
+        nothing = (float("nan"),) * len(self.network.config.conditions)
+        return [Draw(id=f"{number + 1}", number=number, conditions=nothing) for number in range(options.n)]
+
+    def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Any]:
+        """A path names a list of molecules, anything else is a SMILES: of both the model says how likely it finds
+        them."""
+        examples: list[Any] = []
+        for given in inputs:
+            if isinstance(given, Draw | Molecule):
+                examples.append(given)
+            elif Path(str(given)).expanduser().exists():
+                path = Path(str(given)).expanduser()
+                examples += [Molecule(id=f"{path.name}, {entry.where}", smiles=entry.text) for entry in read_file(path)]
+            else:
+                examples.append(Molecule(id=str(given), smiles=str(given)))
+        return examples
+
+    def held_out(self, data: str | None = None) -> Split:
+        return self.to_score(data, EvaluateOptions())
+
+    def to_score(self, data: Any, options: EvaluateOptions) -> Split:
+        learnt = self.around.data.name if self.around.data else self.card.data
+        found = (data if isinstance(data, Molecules) else collect(data or learnt)).held_out()
+        return replace(found, examples=found.examples[: options.held_out])
+
+    def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Any:
+        if isinstance(examples[0], Draw):
+            told = torch.tensor([one.conditions for one in examples], dtype=torch.float32)
+            return DrawBatch(conditions=told.reshape(len(examples), -1), seed=examples[0].number)
+        rows = [one if isinstance(one, Row) else self._row(one) for one in examples]
+        return batch_of(rows, training=training)
+
+    def _row(self, molecule: Molecule) -> Row:
+        """A molecule as ids. UserError for what is no molecule, too long, or holds an atom that is not known."""
+        made = clean_smiles(molecule.smiles)
+        if made.reason:
+            raise UserError(f"{molecule.id}: {made.reason}.")
+        tokenizer, length = self.around.tokenizer, self.network.config.length
+        if strange := tokenizer.strange(made.smiles):
+            raise UserError(f"{molecule.id}: {made.smiles} holds {', '.join(strange)}, which the model does not know.")
+        ids = np.asarray(tokenizer.encode(made.smiles))
+        if len(ids) > length:
+            raise UserError(f"{molecule.id}: {made.smiles} has {len(ids)} tokens, the model was made for {length}.")
+        unknown = np.full(len(self.network.config.conditions), np.nan, dtype=np.float32)
+        return Row(id=molecule.id, ids=ids, conditions=unknown)
+
+    def predict(self, batch: Any, options: RunOptions) -> Any:
+        if isinstance(batch, SmilesBatch):
+            return self.network.nats(batch).tolist(), batch.counted.sum(dim=1).tolist()
+        sampling = Sampling(
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            seed=options.seed * SEEDS + batch.seed,
+            max_new=self.network.config.length - 1,
+        )
+        return draw(self.network, batch, sampling)
+
+    def postprocess(self, output: Any, examples: Sequence[Any], options: RunOptions) -> list[Any]:
+        if isinstance(examples[0], Draw):
+            return self._written(output, examples)
+        nats, tokens = output
+        if isinstance(examples[0], Row):
+            return [Scored(id=one.id, smiles="", nats=lost, tokens=count)
+                    for one, lost, count in zip(examples, nats, tokens, strict=True)]  # fmt: skip
+        smiles = [clean_smiles(one.smiles).smiles for one in examples]
+        found = properties(smiles)
+        return [
+            Scored(id=one.id, smiles=text, nats=lost, tokens=count, properties=dict(zip(PROPERTIES, row, strict=True)))
+            for one, text, lost, count, row in zip(examples, smiles, nats, tokens, found.tolist(), strict=True)
+        ]
+
+    def _written(self, drawn: Sequence[Drawn], examples: Sequence[Draw]) -> list[Written]:
+        """What was drawn, read by rdkit."""
+        texts = [self.around.tokenizer.decode(one.ids) for one in drawn]
+        smiles = [(canonical(text) or "") if one.ended else "" for text, one in zip(texts, drawn, strict=True)]
+        found = properties(smiles)
+        seen = self.known()
+        names = self.network.config.conditions
+        results = []
+        for example, one, text, made, row in zip(examples, drawn, texts, smiles, found.tolist(), strict=True):
+            reason = "" if made else (why_not(text) if one.ended else "it has no end")
+            results.append(
+                Written(
+                    id=example.id, text=text, smiles=made, reason=reason, nats=one.nats,
+                    novel=None if seen is None or not made else made not in seen,
+                    properties=dict(zip(PROPERTIES, row, strict=True)) if made else {},
+                    told={name: value for name, value in zip(names, example.conditions, strict=True)
+                          if value == value},  # noqa: PLR0124
+                )
+            )  # fmt: skip
+        return results
+
+    def known(self) -> Seen | None:
+        """The molecules it learnt from; None where they cannot be had here."""
+        if self.seen is None and self.around.data is not None:
+            try:
+                self.seen = Seen.of(collect(self.around.data.name).train)
+            except UserError:
+                return None
+        return self.seen
+
+    # -- scores and pictures ------------------------------------------------------------------------------------------
+
+    def assess(
+        self,
+        split: Split,
+        options: EvaluateOptions,
+        *,
+        failures: list[Failure] | None = None,
+        tick: Tick = lambda done, total: None,
+    ) -> tuple[list[Any], Summary]:
+        """How likely held-out molecules are (those it cannot read are left out), and what drawn ones are like."""
+        scored = list(self.infer(split.examples, options, failures=[] if failures is None else failures, tick=tick))
+        drawn = self.drawn(options)
+        return drawn, show.summarise([*drawn, *scored])
+
+    def drawn(self, options: RunOptions, *, tick: Tick = lambda done, total: None) -> list[Written]:
+        """Molecules drawn as the options say."""
+        return list(self.infer(self.inputs([], options), options, tick=tick))
+
+    def summarise(self, results: Sequence[Any]) -> Summary:
+        return show.summarise([*results, *self._sample])
+
+    def table(self, results: Sequence[Any], summary: Summary) -> Any:
+        return show.table(results, summary, show=20)
+
+    def render(self, results: Sequence[Any], folder: Path, options: RunOptions) -> list[Path]:
+        return show.render(results, folder, show=options.show, picture=options.picture)
+
+    def picture_training(self, results: Sequence[Any], folder: Path) -> list[Path]:
+        """While it learns, some molecules it draws by now."""
+        if not self.learning:
+            return []
+        self._sample = self.drawn(RunOptions(n=SAMPLED))
+        chosen = [one for one in self._sample if one.smiles][:12]
+        return [grid(chosen, folder / "molecules.png", columns=4)] if chosen else []
+
+    # -- learning -------------------------------------------------------------------------------------------------
+
+    @property
+    def trainable(self) -> nn.Module:
+        return self.learner
+
+    def loss(self, network: nn.Module, batch: SmilesBatch) -> Tensor:
+        return network(batch)
+
+    def weight(self, batch: SmilesBatch) -> float:
+        return float(batch.counted.sum())
+
+    def example_batch(self, size: int) -> SmilesBatch:
+        config = self.network.config
+        tokens = torch.randint(4, config.vocabulary, (size, min(config.length, 40)))
+        return SmilesBatch(tokens=tokens, conditions=torch.full((size, len(config.conditions)), float("nan")))
