@@ -21,7 +21,7 @@ says that a molecule is active, safe or can be made.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -48,7 +48,7 @@ CHUNK = 200
 def moses(
     generated: Sequence[str],
     *,
-    train: Collection[str] | None = None,
+    train: Container[str] | None = None,
     n: int | None = None,
     workers: int = 1,
     device: str = "cpu",
@@ -124,9 +124,9 @@ class Sample:
         """The mean over all valid molecules of a number for each distinct one."""
         return float(values[self.order].mean()) if len(self.order) else None
 
-    def novelty(self, train: Collection[str]) -> float | None:
+    def novelty(self, train: Container[str]) -> float | None:
         """Distinct molecules that are not among the training ones."""
-        known = train if isinstance(train, (set, frozenset, dict)) else set(train)
+        known = set(train) if isinstance(train, (list, tuple)) else train
         found = [item.smiles not in known for item in self.distinct]
         return sum(found) / len(found) if found else None
 

@@ -33,10 +33,11 @@ PAD = SmilesTokenizer.pad
 
 @dataclass(frozen=True, kw_only=True)
 class SmilesBatch(Batch):
-    """Molecules as ids [B, T] with begin and end, filled up with padding; conditions [B, P], nan where not told."""
+    """Molecules as ids [B, T] with begin and end, filled up with padding; conditions [B, P], nan where not told (None:
+    nothing is)."""
 
     tokens: Tensor
-    conditions: Tensor
+    conditions: Tensor | None = None
 
     @property
     def targets(self) -> Tensor:
@@ -73,7 +74,7 @@ class SmilesGPT(LanguageModel):
     """A language model of molecules as `config` describes it.
 
     >>> network = SmilesGPT(SmilesGPTConfig(vocabulary=28, conditions=("qed",)))
-    >>> network.loss(SmilesBatch(tokens=torch.tensor([[1, 9, 2]]), conditions=torch.tensor([[0.9]]))).shape
+    >>> network.loss(SmilesBatch(tokens=torch.tensor([[1, 9, 2]]))).shape
     torch.Size([])
     """
 
@@ -98,11 +99,12 @@ class SmilesGPT(LanguageModel):
         self.config = config
         self.conditions = Conditions(len(config.conditions), config.dim) if config.conditions else None
 
-    def logits(self, tokens: Tensor, conditions: Tensor) -> Tensor:
-        """Ids [B, T] with conditions [B, P] (nan: not told) -> logits of what follows each id, [B, T, V]."""
+    def logits(self, tokens: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Ids [B, T] with conditions [B, P] (nan, None: not told) -> logits of what follows each id, [B, T, V]."""
         vectors = self.tokens(tokens)
         if self.conditions is not None:
-            vectors = torch.cat([self.conditions(conditions)[:, None].to(vectors.dtype), vectors], dim=1)
+            front = self.conditions(self._or_nothing(conditions)).to(vectors.dtype)
+            vectors = torch.cat([front.expand(len(tokens), -1)[:, None], vectors], dim=1)
         return self.head(self.contextualise(vectors)[:, -tokens.shape[1] :])
 
     def loss(self, batch: SmilesBatch) -> Tensor:
@@ -115,11 +117,15 @@ class SmilesGPT(LanguageModel):
         lost = F.cross_entropy(logits.transpose(1, 2), batch.targets, ignore_index=PAD, reduction="none")
         return lost.sum(dim=1)
 
-    def told(self, conditions: Tensor) -> Cache | None:
-        """The cache that every molecule begins with where conditions [B, P] are told (nan: not); None for a model that
-        takes none. B may be one for all."""
+    def told(self, conditions: Tensor | None = None) -> Cache | None:
+        """The cache that every molecule begins with where conditions [B, P] are told (nan, None: not); None for a model
+        that takes none. B may be one for all."""
         if self.conditions is None:
             return None
         cache = self.new_cache(1)
-        self.contextualise(self.conditions(conditions)[:, None], cache=cache)
+        self.contextualise(self.conditions(self._or_nothing(conditions))[:, None], cache=cache)
         return cache
+
+    def _or_nothing(self, conditions: Tensor | None) -> Tensor:
+        nothing = torch.full((1, len(self.config.conditions)), torch.nan, device=self.tokens.weight.device)
+        return nothing if conditions is None else conditions

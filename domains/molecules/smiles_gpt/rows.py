@@ -6,7 +6,7 @@ Axes: B molecules, T tokens, P conditions, M molecules whose properties are know
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,20 +24,20 @@ of a coin, so that any subset may be told, and guidance has something to compare
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Example):
-    """A molecule as ids with begin and end, and its properties [P], nan where they are not known."""
+    """A molecule as ids with begin and end, and its properties [P], nan where they are not known; [0]: none is told."""
 
     ids: np.ndarray
-    conditions: np.ndarray
+    conditions: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
 
 class Rows(LazySequence[Row]):
-    """The first `most` rows of `tokens` (None: all), with `values` [M, P] of the first M molecules of the part.
-    `lengths` [N] are tokens of each, by which the loop groups batches."""
+    """The first `most` rows of `tokens` (None: all), with `values` [M, P] of the first M molecules of the part
+    (None: none). `lengths` [N] are tokens of each, by which the loop groups batches."""
 
-    def __init__(self, tokens: Tokens, values: np.ndarray, *, most: int | None = None) -> None:
-        self.tokens, self.values = tokens, values.astype(np.float32)
-        self.lengths = tokens.lengths[:most]
-        self._unknown = np.full(values.shape[1], np.nan, dtype=np.float32)
+    def __init__(self, tokens: Tokens, values: np.ndarray | None = None, *, most: int | None = None) -> None:
+        self.tokens, self.lengths = tokens, tokens.lengths[:most]
+        self.values = np.empty((0, 0), dtype=np.float32) if values is None else values.astype(np.float32)
+        self._unknown = np.full(self.values.shape[1], np.nan, dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -55,6 +55,8 @@ def batch_of(rows: Sequence[Row], *, training: bool = False) -> SmilesBatch:
     for place, row in enumerate(rows):
         tokens[place, : len(row.ids)] = row.ids
     conditions = np.stack([row.conditions for row in rows])
+    if not conditions.shape[1]:
+        return SmilesBatch(tokens=torch.from_numpy(tokens))
     if training:
         hidden = np.random.random(conditions.shape) < 0.5  # noqa: NPY002 (seeded by the loop, like all augmentation)
         hidden |= np.random.random((len(rows), 1)) < TOLD_NOTHING  # noqa: NPY002

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
 
 
-class Seen(Collection[str]):
-    """A set of canonical SMILES that keeps 64 bits of each: what it does not hold was not put in; that it takes a
-    molecule for another happens once in 10 million million."""
+class Seen(Container[str]):
+    """A set of canonical SMILES that keeps 64 bits of each: `in` is all it can tell. That it takes a molecule for
+    another happens once in 10 million million."""
 
-    def __init__(self, smiles: Iterable[str], *, count: int = -1) -> None:
-        self._hashes = np.sort(np.fromiter((hash(one) for one in smiles), dtype=np.int64, count=count))
+    def __init__(self, smiles: Iterable[str]) -> None:
+        self._hashes = np.sort(np.fromiter((hash(one) for one in smiles), dtype=np.int64))
 
     @classmethod
     def of(cls, examples: Any) -> Seen:
@@ -28,6 +28,3 @@ class Seen(Collection[str]):
 
     def __len__(self) -> int:
         return len(self._hashes)
-
-    def __iter__(self) -> Iterator[str]:
-        raise TypeError("only hashes of the molecules are kept")

@@ -19,19 +19,23 @@ from ..data import Molecules, collect
 from ..draw import grid
 from ..files import read_file
 from ..molecule import Molecule
-from ..properties import PROPERTIES, properties
+from ..properties import PROPERTIES, measured, properties
 from ..smiles import canonical, clean_smiles, why_not
-from . import checkpoints, show
+from ..tokens import tokenise
+from . import checkpoints, show, suites
 from .checkpoints import Around
 from .model import SmilesBatch, SmilesGPT
 from .options import EvaluateOptions, FinetuneOptions, RunOptions
-from .rows import Row, batch_of
+from .rows import Row, Rows, batch_of
 from .sampling import Draw, DrawBatch, Drawn, draw
 from .seen import Seen
 from .show import Scored, Written
+from .spread_picture import draw_spread
 
 SAMPLED = 500
 """Molecules that are drawn at each validation, to see how many are valid."""
+COMPARED = 5_000
+"""Held-out molecules whose properties are drawn beside those of the model's."""
 SEEDS = 1_000_003
 """So far apart are the seeds of two runs, that their batches never share one."""
 
@@ -51,6 +55,8 @@ class SmilesTask(Task):
         self.learning = self.half = False  # only a training sets them
         self.seen: Seen | None = None
         self._sample: list[Written] = []  # what was drawn at the last validation
+        self._left_out: tuple[str, ...] = ()  # of the held-out molecules, those it cannot read
+        self._held: Split | None = None  # what is scored, as molecules
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -102,7 +108,9 @@ class SmilesTask(Task):
     def to_score(self, data: Any, options: EvaluateOptions) -> Split:
         learnt = self.around.data.name if self.around.data else self.card.data
         found = (data if isinstance(data, Molecules) else collect(data or learnt)).held_out()
-        return replace(found, examples=found.examples[: options.held_out])
+        tokens = tokenise(found, self.around.tokenizer, length=self.network.config.length)
+        self._left_out, self._held = tokens.notices, found
+        return replace(found, examples=Rows(tokens, most=options.held_out))
 
     def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Any:
         if isinstance(examples[0], Draw):
@@ -122,8 +130,7 @@ class SmilesTask(Task):
         ids = np.asarray(tokenizer.encode(made.smiles))
         if len(ids) > length:
             raise UserError(f"{molecule.id}: {made.smiles} has {len(ids)} tokens, the model was made for {length}.")
-        unknown = np.full(len(self.network.config.conditions), np.nan, dtype=np.float32)
-        return Row(id=molecule.id, ids=ids, conditions=unknown)
+        return Row(id=molecule.id, ids=ids)
 
     def predict(self, batch: Any, options: RunOptions) -> Any:
         if isinstance(batch, SmilesBatch):
@@ -191,10 +198,16 @@ class SmilesTask(Task):
         failures: list[Failure] | None = None,
         tick: Tick = lambda done, total: None,
     ) -> tuple[list[Any], Summary]:
-        """How likely held-out molecules are (those it cannot read are left out), and what drawn ones are like."""
-        scored = list(self.infer(split.examples, options, failures=[] if failures is None else failures, tick=tick))
-        drawn = self.drawn(options)
-        return drawn, show.summarise([*drawn, *scored])
+        """How likely held-out molecules are, what drawn ones are like, and the metrics of a benchmark."""
+        scored = list(self.infer(split.examples, options, failures=failures, tick=tick))
+        drawn = self.drawn(options, tick=tick)
+        summary = show.summarise([*drawn, *scored])
+        if self._left_out:
+            summary = replace(summary, details={**summary.details, "left_out": list(self._left_out)})
+        if options.suite == "moses":
+            texts = [one.smiles or one.text for one in drawn]
+            summary = suites.with_moses(summary, texts, train=self.known(), workers=options.workers, tick=tick)
+        return drawn, summary
 
     def drawn(self, options: RunOptions, *, tick: Tick = lambda done, total: None) -> list[Written]:
         """Molecules drawn as the options say."""
@@ -204,10 +217,17 @@ class SmilesTask(Task):
         return show.summarise([*results, *self._sample])
 
     def table(self, results: Sequence[Any], summary: Summary) -> Any:
+        if "moses" in summary.details:
+            return suites.moses_table(summary.details["moses"])
         return show.table(results, summary, show=20)
 
     def render(self, results: Sequence[Any], folder: Path, options: RunOptions) -> list[Path]:
-        return show.render(results, folder, show=options.show, picture=options.picture)
+        files = show.render(results, folder, show=options.show, picture=options.picture)
+        if self._held is not None and files:
+            real = measured(self._held, most=COMPARED, workers=options.workers)
+            drawn = np.asarray([list(one.properties.values()) for one in results if one.smiles])
+            files.append(draw_spread(drawn, real, folder / "properties.png"))
+        return files
 
     def picture_training(self, results: Sequence[Any], folder: Path) -> list[Path]:
         """While it learns, some molecules it draws by now."""
@@ -232,4 +252,4 @@ class SmilesTask(Task):
     def example_batch(self, size: int) -> SmilesBatch:
         config = self.network.config
         tokens = torch.randint(4, config.vocabulary, (size, min(config.length, 40)))
-        return SmilesBatch(tokens=tokens, conditions=torch.full((size, len(config.conditions)), float("nan")))
+        return SmilesBatch(tokens=tokens)

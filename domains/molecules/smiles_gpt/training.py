@@ -64,7 +64,7 @@ def prepare(
     task.seen, task.learning, task.half = Seen.of(parts.train), True, options.half
     splits = Splits(
         train=Split(name=parts.name, part="train", examples=rows, sha256=parts.sha256),
-        validation=replace(validation, examples=Rows(checks, values[:0], most=CHECKED)),
+        validation=replace(validation, examples=Rows(checks, most=CHECKED)),
         test=task.to_score(parts, EvaluateOptions()) if len(parts.test) else None,
     )
     chosen = (*parts.notices, *tokens.notices, *_in_words(options, parts, task, rows, values))
