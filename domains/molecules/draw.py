@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ INK, QUIET, RULE, MARK = "#1c2733", "#6b7783", "#dfe5ea", (0.55, 0.85, 0.72)
 CELL, DRAWN, EDGE = 230, 168, 22
 """Width of a cell, height of the drawing in it, edge of the picture."""
 LINE, TITLE, FOOT = 15, 34, 24
+LETTER = 6
+"""What a letter of a note takes, about."""
 SCALE = 2
 BOND = 22.0
 """The length of a bond, unless a molecule is too large for that."""
@@ -137,7 +140,9 @@ def _compose(
     tall = DRAWN + under
     rows = math.ceil(len(molecules) / columns)
     top = EDGE + TITLE * bool(title)
-    sheet = Sheet(columns * CELL + 2 * EDGE, top + rows * tall + FOOT * bool(note) + EDGE // 2)
+    notes = textwrap.wrap(note, columns * CELL // LETTER)  # nothing of it may be lost
+    foot = FOOT + LINE * (len(notes) - 1) if notes else 0
+    sheet = Sheet(columns * CELL + 2 * EDGE, top + rows * tall + foot + EDGE // 2)
     if title:
         sheet.texts.append(Text(EDGE, EDGE + 12, title, 17, INK, bold=True, middle=False))
     for number, item in enumerate(molecules):
@@ -153,8 +158,8 @@ def _compose(
             sheet.texts.append(Text(x + CELL / 2, y + DRAWN + n * LINE, words))
         if number % columns == 0 and number:
             sheet.rules.append((EDGE, y - 1, columns * CELL, 1))
-    if note:
-        sheet.texts.append(Text(EDGE, sheet.height - EDGE / 2 - 4, note, 10, middle=False))
+    for number, words in enumerate(reversed(notes)):
+        sheet.texts.append(Text(EDGE, sheet.height - EDGE / 2 - 4 - number * LINE, words, 10, middle=False))
     return sheet
 
 

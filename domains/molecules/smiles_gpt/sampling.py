@@ -55,15 +55,20 @@ def draw(
 ) -> list[Drawn]:
     """Draw the molecules of a batch."""
     rows, told = len(batch.conditions), batch.conditions
-    alike = (
-        rows > 0 and bool((told.isnan() | (told == told[:1])).all()) and bool((told.isnan() == told[:1].isnan()).all())
-    )
+    alike = rows > 0 and torch.equal(told.nan_to_num(torch.inf), told[:1].nan_to_num(torch.inf).expand_as(told))
     past = network.told(told[:1] if alike else told)
     begin = [[SmilesTokenizer.begin]] * rows
+    allowed = [only_molecules, *processors]
     replies = generate(
-        network, begin, sampling, stop_ids=frozenset({SmilesTokenizer.end}), processors=processors, past=past
+        network, begin, sampling, stop_ids=frozenset({SmilesTokenizer.end}), processors=allowed, past=past
     )
     return [drawn_of(reply) for reply in replies]
+
+
+def only_molecules(rows: list[int], ids: list[list[int]], logits: Tensor) -> Tensor:
+    """Logits [B, V] without what no molecule is written with: padding, another beginning, the unknown token."""
+    never = [SmilesTokenizer.pad, SmilesTokenizer.begin, SmilesTokenizer.unknown]
+    return logits.index_fill(1, torch.tensor(never, device=logits.device), float("-inf"))
 
 
 def drawn_of(reply: Generated) -> Drawn:

@@ -97,7 +97,7 @@ class SmilesTask(Task):
                 examples.append(given)
             elif Path(str(given)).expanduser().exists():
                 path = Path(str(given)).expanduser()
-                examples += [Molecule(id=f"{path.name}, {entry.where}", smiles=entry.text) for entry in read_file(path)]
+                examples += [Molecule(id=entry.where, smiles=entry.text) for entry in read_file(path)]
             else:
                 examples.append(Molecule(id=str(given), smiles=str(given)))
         return examples

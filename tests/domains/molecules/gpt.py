@@ -9,8 +9,10 @@ from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig, Smil
 from tsuite.domains.molecules.smiles_gpt.checkpoints import Around
 from tsuite.domains.molecules.tokenizer import SmilesTokenizer
 
-MOLECULES = ["CCO", "CCN", "c1ccccc1", "CC(=O)Oc1ccccc1C(=O)O", "Cn1cnc2c1c(=O)n(C)c(=O)n2C", "CC(C)Cc1ccc(cc1)C(C)C(=O)O",
-             "C1CCNCC1", "Clc1ccccc1", "CS(=O)(=O)N", "FC(F)F", "CC#N", "BrC1CC1"]  # fmt: skip
+MOLECULES = (
+    "CCO CCN c1ccccc1 CC(=O)Oc1ccccc1C(=O)O Cn1cnc2c1c(=O)n(C)c(=O)n2C CC(C)Cc1ccc(cc1)C(C)C(=O)O C1CCNCC1 Clc1ccccc1 "
+    "CS(=O)(=O)N FC(F)F CC#N BrC1CC1"
+).split()
 
 
 def tiny_task(*, conditions: tuple[str, ...] = ("logp", "qed"), seed: int = 0) -> SmilesTask:
