@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ....core.generate import Generated, Processor, generate
+from ....core.language import LanguageModel
 from ....core.sampling import Sampling
 from ....core.task import Batch, Example
 from ..tokenizer import SmilesTokenizer
+from .guidance import Guided
 from .model import SmilesGPT
+
+SPREAD = 4
+"""Prompts whose lengths differ by more tokens are not drawn together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +57,69 @@ def draw(
     sampling: Sampling,
     *,
     processors: Sequence[Processor] = (),
+    guidance: float = 1.0,
 ) -> list[Drawn]:
-    """Draw the molecules of a batch."""
-    rows, told = len(batch.conditions), batch.conditions
-    alike = rows > 0 and torch.equal(told.nan_to_num(torch.inf), told[:1].nan_to_num(torch.inf).expand_as(told))
-    past = network.told(told[:1] if alike else told)
-    begin = [[SmilesTokenizer.begin]] * rows
-    allowed = [only_molecules, *processors]
-    replies = generate(
-        network, begin, sampling, stop_ids=frozenset({SmilesTokenizer.end}), processors=allowed, past=past
-    )
+    """Draw the molecules of a batch. guidance: how much the conditions count, 1: as they were learnt."""
+    prompts = [[SmilesTokenizer.begin]] * len(batch.conditions)
+    return _continued(network, batch.conditions, prompts, sampling, guidance, processors)
+
+
+@torch.inference_mode()
+def go_on(
+    network: SmilesGPT,
+    conditions: Tensor,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    guidance: float = 1.0,
+    first: Tensor | None = None,
+) -> list[Drawn]:
+    """Go on from prompts (ids with begin and without end), one for each row of conditions [B, P], in their order; what
+    is drawn has the prompt's ids in front. first [V] bool: the tokens that may stand right behind a prompt."""
+    drawn: dict[int, Drawn] = {}
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
+    while order:  # prompts drawn together share the room behind the longest of them
+        most = len(prompts[order[0]]) + SPREAD
+        part = [row for row in order if len(prompts[row]) <= most]
+        order = order[len(part) :]
+        begun = [list(prompts[row]) for row in part]
+        processors = [] if first is None else [_beginning_with(first, begun)]
+        once = replace(sampling, seed=(sampling.seed or 0) + 31 * most)
+        replies = _continued(network, conditions[part], begun, once, guidance, processors)
+        for row, reply in zip(part, replies, strict=True):
+            drawn[row] = replace(reply, ids=(*prompts[row][1:], *reply.ids))
+    return [drawn[row] for row in range(len(prompts))]
+
+
+def _continued(
+    network: SmilesGPT,
+    told: Tensor,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    guidance: float,
+    processors: Sequence[Processor],
+) -> list[Drawn]:
+    """What is written behind each prompt, told [B, P]."""
+    model: LanguageModel = network
+    if guidance != 1 and not bool(told.isnan().all()):
+        model = Guided(network, guidance)
+        past = model.told(told)
+    else:
+        alike = len(told) > 0 and torch.equal(told.nan_to_num(torch.inf), told[:1].nan_to_num(torch.inf).expand_as(told))
+        past = network.told(told[:1] if alike else told)
+    stop, allowed = frozenset({SmilesTokenizer.end}), [only_molecules, *processors]
+    replies = generate(model, prompts, sampling, stop_ids=stop, processors=allowed, past=past)
     return [drawn_of(reply) for reply in replies]
+
+
+def _beginning_with(first: Tensor, prompts: Sequence[Sequence[int]]) -> Processor:
+    """Nothing but these tokens [V] bool right behind a prompt."""
+
+    def process(rows: list[int], ids: list[list[int]], logits: Tensor) -> Tensor:
+        at_start = len(ids[0]) == len(prompts[rows[0]])  # all rows are equally far
+        return logits.masked_fill(~first.to(logits.device), float("-inf")) if at_start else logits
+
+    return process
 
 
 def only_molecules(rows: list[int], ids: list[list[int]], logits: Tensor) -> Tensor:
