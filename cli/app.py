@@ -7,6 +7,7 @@ commands of its own (`"data record" = "record:main"`).
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -30,6 +31,7 @@ PLAIN_VERBS = {
     "list": "The models there are.",
     "doctor": "What runs on this machine: versions, memory, real kernels.",
 }
+NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 GROUPS = {"data": "Data sets: list, fetch, info."}
 
 
@@ -41,7 +43,7 @@ def start(arguments: list[str] | None = None) -> None:
     except Exception as error:
         report_error(error, as_json="--json" in arguments, debug=is_debug(arguments))
         raise SystemExit(2) from None
-    told = [item for item in arguments if item != "--debug"]
+    told = [_number(item) for item in arguments if item != "--debug"]
     if "--json" not in arguments:
         app(args=told, prog_name="tsuite")
     try:  # typer would tell a wrong flag to people alone
@@ -52,6 +54,11 @@ def start(arguments: list[str] | None = None) -> None:
         wrong = UserError(error.format_message().rstrip(".") + ".", "See --help.")  # type: ignore[attr-defined]
         code = report_error(wrong, as_json=True, debug=False)
     raise SystemExit(code or 0)
+
+
+def _number(word: str) -> str:
+    """A negative number with a space before it, which does not change it: so that it is not taken for an option."""
+    return f" {word}" if NEGATIVE.fullmatch(word) else word
 
 
 def build(arguments: list[str]) -> typer.Typer:

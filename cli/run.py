@@ -25,7 +25,8 @@ def command(card: Card) -> Callable[..., Any]:
     def run(*, inputs: list[str] | None, as_json: bool, options: Any, **given: Any) -> None:
         from ..core import flow
 
-        report = flow.run(cli.request(card, **given), inputs or [], options, interactive=not as_json)
+        meant = [item.strip() if item.startswith(" -") else item for item in inputs or []]  # see app._number
+        report = flow.run(cli.request(card, **given), meant, options, interactive=not as_json)
         cli.show(report, as_json=as_json)
         if report.failures:
             raise SystemExit(2)

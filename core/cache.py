@@ -64,7 +64,7 @@ class LayerCache:
         if tensor is None:
             return None
         moved = tensor.new_empty(len(rows), *tensor.shape[1:])
-        moved[:, :, : self.length] = tensor[:, :, : self.length].index_select(0, rows)
+        torch.index_select(tensor[:, :, : self.length], 0, rows, out=moved[:, :, : self.length])  # copied only once
         return moved
 
 
@@ -79,6 +79,12 @@ class Cache:
     def length(self) -> int:
         """Positions that every layer holds."""
         return self.own[0].length
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch that it holds; 0 while it is empty."""
+        keys = self.own[0].keys
+        return 0 if keys is None else keys.shape[0]
 
     @property
     def bytes(self) -> int:

@@ -46,6 +46,10 @@ def finetune(request: Request, options: Any, folder: Path | None, *, resume: boo
     task.network.to(runtime.pick_device(request.device))
     for line in (*task.origin.notices, *prepared.chosen):
         say(request.console, line)
+    first = os.environ.get("RANK", "0") == "0" and not (folder / run_folder.CONFIG).is_file()
+    if prepared.files is not None and first:
+        for path in prepared.files(_made(folder)):
+            say(request.console, f"Written: {path}")
     config = {
         "name": request.name,
         "data": request.data or card.data,
@@ -84,6 +88,15 @@ def _typed(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")
     return f"{flag(name)} {shlex.quote(str(value))}"
+
+
+def _made(folder: Path) -> Path:
+    """The folder, there. UserError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made ({error.strerror}).", "Give --run elsewhere.") from None
+    return folder
 
 
 def _new_folder(name: str) -> Path:
@@ -141,6 +154,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
         best.network.to(runtime.pick_device(request.device)).eval()
         after = _assess(request, best, test, "the result")
         scored = {**describe(test), "metrics": after[1].metrics}
+        best.picture_test(after[0], _made(trained.folder / "plots"))
         if after[1].baselines:
             scored |= {"baselines": after[1].baselines, "details": after[1].details}
             beside = best.table(*after)

@@ -3,6 +3,12 @@
     row 0   . . . a b c | d e        . padding, hidden by the mask and not counted in the positions
     row 1   p q r s t u | v w        | prompts end here: all rows append at the same place of the cache
 
+Many rows of one prompt are computed once for as long as they say the same; where they part, the cache parts:
+
+    prompt - C - C ( = O      4 lanes for 256 rows after the second token, and so on,
+              \\- N              until hardly any two rows are alike
+           \\- O - C
+
 Axes: B rows, T new tokens of each row, S places of the cache so far, V vocabulary.
 """
 
@@ -17,6 +23,9 @@ from .cache import Cache
 from .errors import UserError
 from .language import LanguageModel
 from .masks import key_mask, padding_mask
+
+_ALIKE = 0.5
+"""The share of rows that differ from all others from which on each is computed for itself: parting costs, too."""
 
 
 class PromptBatch:
@@ -39,8 +48,12 @@ class PromptBatch:
         self.room = min(room, model.length - before - max(lengths) + 1)  # the last token is not fed to the model
         self.capacity = before + max(lengths) + self.room - 1
         self.cache = model.new_cache(self.capacity)
+        alike = (
+            len(prompts) > 1 and all(prompt == prompts[0] for prompt in prompts) and (past is None or past.rows == 1)
+        )
+        self.lanes = torch.zeros(len(prompts), dtype=torch.long, device=self.device) if alike else None  # [B]
         if past is not None:
-            self.cache.copy(past, rows=len(prompts))
+            self.cache.copy(past, rows=1 if alike else len(prompts))
         self.padding = max(lengths) - torch.tensor(lengths, device=self.device)  # [B]
         self.keep: Tensor | None = None
         if min(lengths) < max(lengths):
@@ -53,10 +66,15 @@ class PromptBatch:
         """Read the prompts: logits [B, V] of what follows them."""
         longest = max(len(prompt) for prompt in self.prompts)
         padded = [[0] * (longest - len(prompt)) + list(prompt) for prompt in self.prompts]
-        return self.feed(torch.tensor(padded, device=self.device), last=True)[:, 0]
+        tokens = torch.tensor(padded, device=self.device)
+        if self.lanes is not None:
+            return self.model(tokens[:1], cache=self.cache, last=True)[self.lanes, 0]
+        return self.feed(tokens, last=True)[:, 0]
 
     def feed(self, tokens: Tensor, *, last: bool = False) -> Tensor:
         """Read tokens [B, T]: logits [B, T, V], or with `last` [B, 1, V] of the last alone."""
+        if self.lanes is not None:
+            return self._feed_alike(self.lanes, tokens)
         if self.keep is None:
             return self.model(tokens, cache=self.cache, last=last)
         start, end = self.cache.length, self.cache.length + tokens.shape[1]
@@ -65,10 +83,24 @@ class PromptBatch:
         mask = key_mask(self.keep[:, :end])
         return self.model(tokens, cache=self.cache, mask=mask, positions=positions.clamp(min=self.before), last=last)
 
+    def _feed_alike(self, lanes: Tensor, tokens: Tensor) -> Tensor:
+        """Read tokens [B, T], once for all rows that have said the same so far: logits [B, T, V]."""
+        said, mine = torch.unique(torch.cat([lanes[:, None], tokens], dim=1), dim=0, return_inverse=True)
+        if len(said) > _ALIKE * len(lanes):
+            self.cache.reorder(lanes)
+            self.lanes = None
+            return self.model(tokens, cache=self.cache)
+        self.cache.reorder(said[:, 0])
+        self.lanes = mine
+        return self.model(said[:, 1:], cache=self.cache)[mine]
+
     def select(self, rows: Sequence[int]) -> None:
-        """Row i continues what was row rows[i]; rows that are not named leave, and give their memory back."""
+        """Row i continues what was row rows[i]; rows that are not named leave."""
         index = torch.tensor(rows, device=self.device)
-        self.cache.reorder(index)
+        if self.lanes is not None:
+            self.lanes = self.lanes[index]
+        else:
+            self.cache.reorder(index)
         self.padding = self.padding[index]
         if self.keep is not None:
             self.keep = self.keep[index] if bool(self.padding.any()) else None

@@ -153,12 +153,14 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What a training starts from; `chosen` says in words what was decided for the person."""
+    """What a training starts from; `chosen` says in words what was decided for the person. `files` writes what belongs
+    beside a run (a list of what was left out) into its folder, and gives the files."""
 
     task: Task
     splits: Splits
     options: Any
     chosen: tuple[str, ...] = ()
+    files: Callable[[Path], Sequence[Path]] | None = None
 
 
 class Learner(nn.Module):
@@ -353,6 +355,10 @@ class Task(ABC):
 
     def picture_training(self, results: Sequence[Any], folder: Path) -> list[Path]:
         """Pictures of one evaluation during training (a confusion matrix, a forecast), written into `folder`."""
+        return []
+
+    def picture_test(self, results: Sequence[Any], folder: Path) -> list[Path]:
+        """Pictures of the held-out part once a training is over, written into the `folder` of its plots."""
         return []
 
     def finish(self, splits: Splits) -> None:

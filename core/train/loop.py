@@ -374,7 +374,8 @@ class Run:
     def keep_best(self) -> None:
         """Write the weights as the best so far: once to go back to, once as the checkpoint that people use.
 
-        A run killed between the two does the steps since its last state again and writes both again, byte by byte the same.
+        A run killed between the two does the steps since its last state again, and writes both again, the same byte by
+        byte.
         """
         weights = self.processes.weights()
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...core.errors import UserError, near
 from .spaces import Space
+from .words import reason
 
 if TYPE_CHECKING:
     from .episodes import Setting
@@ -86,6 +87,6 @@ def _opened(algorithm: str, path: Path) -> Any:
         return getattr(stable_baselines3, algorithm.upper()).load(path, device="cpu")
     except Exception as error:  # whatever unpickling a file of another version raises
         raise UserError(
-            f"{path} cannot be read as {algorithm.upper()} of stable_baselines3: {error}",
+            f"{path} cannot be read as {algorithm.upper()} of stable_baselines3: {reason(error)}.",
             "Was it saved by another algorithm or a much older version?",
         ) from error

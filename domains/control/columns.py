@@ -66,11 +66,17 @@ def recognise(names: Sequence[str], where: str) -> Roles:
             example = f"{role}, or {role}_0, {role}_1, …" if role in several else role
             raise UserError(
                 f"{where} has no column with the {role}; it has {', '.join(names)}.",
-                f"Call it {example}. {near(role, names)}",
+                f"Call it {example}.{_like(role, names)}",
             )
     used = {*single.values(), *(name for found in several.values() for name in found)}
     ignored = tuple(name for name in names if name not in used)
     return build(Roles, {**single, **several, "ignored": ignored})
+
+
+def _like(role: str, names: Sequence[str]) -> str:
+    """Of the names, which were just listed, those that are close."""
+    hint = near(role, names)
+    return f" {hint}" if hint.startswith("Did") else ""
 
 
 def _several(plain: dict[str, str], pattern: re.Pattern[str], taken: set[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from ...core.errors import UserError, missing_extra, near
 from .scores import reference
 from .spaces import Space
+from .words import reason
 
 if TYPE_CHECKING:
     from .episodes import Setting
@@ -62,7 +63,7 @@ def make(env: str, *, render: bool = False, **options: Any) -> Any:
         except ModuleNotFoundError as error:
             raise missing_extra(error.name or "of this environment", "control") from error
         except (TypeError, gym.error.Error) as error:
-            raise UserError(f"{env} cannot be made with {_told(options)}: {error}") from error
+            raise UserError(f"{env} cannot be made with {_told(options)}: {reason(error)}.") from error
 
 
 def make_many(env: str, count: int, *, render_first: bool = False, **options: Any) -> list[Any]:
@@ -96,11 +97,18 @@ def options_of(settings: Mapping[str, str]) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for key, text in settings.items():
+        plain = {"True": "true", "False": "false", "None": "null"}.get(text, text)
         try:
-            found[key] = json.loads(text.lower() if text in ("True", "False", "None") else text)
+            found[key] = json.loads(plain, parse_constant=_finite, parse_float=_finite)
         except ValueError:
-            found[key] = text
+            found[key] = _finite(text) if text.lower().lstrip("+-") in ("nan", "inf", "infinity") else text
     return found
+
+
+def _finite(word: str) -> float:
+    if not np.isfinite(float(word)):
+        raise UserError(f"--set takes finite numbers, not {word}.")
+    return float(word)
 
 
 def render(env: Any) -> np.ndarray | None:
@@ -172,13 +180,29 @@ def _hush(gym: Any, env: str) -> None:
 
 def _modes(gym: Any, env: str) -> tuple[str, ...]:
     """The ways of drawing that an environment declares."""
+    return tuple(_metadata(gym, env).get("render_modes", ()))
+
+
+def _metadata(gym: Any, env: str) -> Mapping[str, Any]:
+    """What the class of an environment says about it."""
     entry = gym.spec(env.rpartition(":")[2]).entry_point
     with quiet():
         try:
             kind = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
         except (ImportError, AttributeError, gym.error.Error):
-            return ()
-    return tuple((getattr(kind, "metadata", None) or {}).get("render_modes", ()))
+            return {}
+    return getattr(kind, "metadata", None) or {}
+
+
+def frame_rate(env: str) -> int | None:
+    """Steps a second of an environment, as its pictures are meant to be shown; None where nobody says."""
+    try:
+        gym = gymnasium()
+        _find(gym, env)
+    except UserError:
+        return None
+    rate = _metadata(gym, env).get("render_fps")
+    return round(rate) if isinstance(rate, int | float) and rate >= 1 else None
 
 
 def _missing(env: str, error: Exception) -> UserError:
@@ -186,7 +210,7 @@ def _missing(env: str, error: Exception) -> UserError:
     first = str(error).strip().splitlines()[0]
     if "mujoco" in first.lower():
         return missing_extra("mujoco", "control")
-    return UserError(f"{env} needs a package that is not installed: {first}")
+    return UserError(f"{env} needs a package that is not installed: {first.rstrip('.')}.")
 
 
 def _told(options: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...core.errors import UserError, missing_extra
 from .search import MOVES, Cell, astar, costs_to_go
+from .words import reason
 
 ENV = "tsuite/GridPath-v0"
 SIZE = 16
@@ -35,6 +36,11 @@ class GridMap:
     walls: np.ndarray
     start: Cell
     goal: Cell
+
+    @property
+    def words(self) -> str:
+        """Its size, for messages."""
+        return f"{self.walls.shape[0]} x {self.walls.shape[1]} cells"
 
     @property
     def picture(self) -> np.ndarray:
@@ -164,8 +170,10 @@ def read_map(path: str | Path) -> GridMap:
     """The map of a text file. Raises UserError where it cannot be read, or is none (see `parse_map`)."""
     try:
         text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}.", HINT) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}", HINT) from error
+        raise UserError(f"{path} cannot be read: {reason(error)}.", HINT) from error
     return parse_map(text, str(path))
 
 

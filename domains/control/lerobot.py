@@ -22,6 +22,7 @@ from ...core.errors import UserError
 from .columns import Roles
 from .episodes import Episode, Episodes, Setting
 from .tables import KEY, arrow, from_arrow
+from .words import counted, reason
 
 OWN = "meta/tsuite.parquet"
 SKIPPED = ("image", "video", "string", "language")
@@ -70,7 +71,7 @@ def _info(folder: Path) -> dict[str, Any]:
         version = str(info["codebase_version"])
         dict(info["features"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {error!r}.", "Is it a LeRobot data set?") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}.", "Is it a LeRobot data set?") from error
     if not version.startswith(("v2", "v3")):
         raise UserError(f"{folder} is of LeRobot's format {version}; v3.0 is read.", "LeRobot has converters.")
     return info
@@ -90,7 +91,7 @@ def _frames(folder: Path, roles: Roles) -> tuple[Any, list[str]]:
             there = set(pa.parquet.read_schema(path).names)
             parts.append(pa.parquet.read_table(path, columns=[name for name in wanted if name in there]))
         except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{path} cannot be read: {error}.", "Is it whole?") from error
+            raise UserError(f"{path} cannot be read: {reason(error)}.", "Is it whole?") from error
     if not parts:
         raise UserError(f"{folder} has no frames: no parquet file in {folder / 'data'}.")
     table = pa.concat_tables(parts, promote_options="default").replace_schema_metadata(None)
@@ -107,9 +108,10 @@ def _whole(found: Episodes, info: dict[str, Any]) -> list[str]:
     """A sentence where there is less than the data set says of itself."""
     told = info.get("total_episodes"), info.get("total_frames")
     there = len(found), found.steps
-    if None in told or there == told:
+    if not all(isinstance(number, int) for number in told) or there == told:
         return []
-    return [f"It is said to hold {told[0]} episodes of {told[1]} steps in all, and holds {there[0]} of {there[1]}."]
+    said, held = (f"{counted(episodes, 'episode')} of {counted(steps, 'step')}" for episodes, steps in [told, there])
+    return [f"It is said to hold {said} in all, and holds {held}."]
 
 
 def _with_own(folder: Path, found: Episodes, notices: list[str]) -> Episodes:
@@ -122,7 +124,7 @@ def _with_own(folder: Path, found: Episodes, notices: list[str]) -> Episodes:
         setting = Setting.from_json(json.loads(table.schema.metadata[KEY]))
         rows = table.to_pylist()
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.", "Delete it to read the data set without.") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}.", "Delete it to read the set without.") from error
     if [row["length"] for row in rows] != found.lengths.tolist():
         notices.append(f"The episodes are not those that {OWN} was written for: it is left aside.")
         return Episodes(list(found), found.setting, name=folder.name, notices=notices)

@@ -12,31 +12,36 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import UserError
+from .environments import frame_rate
 from .episodes import Episode, Episodes
 from .lerobot import OWN
 from .spaces import Space
 from .tables import KEY, arrow
+from .words import reason
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 EPISODES = "meta/episodes/chunk-000/file-000.parquet"
+FPS = 30
+"""Frames a second where nobody says how many there are."""
 FILES = 1000
 """Files in one folder at most."""
 MEGABYTES = 100
 """A data file is no larger, before compression."""
 
 
-def write_lerobot(episodes: Episodes, folder: Path, *, fps: int = 30) -> Path:
-    """The data set in `folder`, fps frames a second. Observations of more axes are written flat.
+def write_lerobot(episodes: Episodes, folder: Path, *, fps: int | None = None) -> Path:
+    """The data set in `folder`, fps frames a second (None: what the environment says, else 30). Observations of more
+    axes are written flat.
 
     `next.done` is the end of either kind; `next.terminated` and `next.truncated` say which. Raises UserError where the
     folder cannot be written.
     """
     try:
-        _write(episodes, folder, fps)
+        _write(episodes, folder, fps or frame_rate(episodes.setting.env) or FPS)
     except OSError as error:
         hint = "Is the disk full, the folder read-only?"
-        raise UserError(f"{folder} could not be written: {error}.", hint) from error
+        raise UserError(f"{folder} could not be written: {reason(error)}.", hint) from error
     return folder
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from ...core.errors import UserError, missing_extra, near
 from .episodes import FIELDS, Episode, Episodes, Setting
 from .spaces import Space
+from .words import counted, reason
 
 NAME = "tsuite"
 """Key of what we add to a data set's metadata: the setting, and what we call an episode."""
@@ -63,7 +64,7 @@ def read_minari(folder: Path) -> Episodes:
         raise missing_extra("pyarrow" if metadata.get("data_format") != "hdf5" else "h5py", "control") from error
     except (OSError, ValueError, KeyError, AssertionError) as error:
         raise UserError(
-            f"The Minari data set {folder} cannot be read: {error}.", "Is it whole, and is minari up to date?"
+            f"The Minari data set {folder} cannot be read: {reason(error)}.", "Is it whole, and is minari up to date?"
         ) from error
     return Episodes(episodes, setting, name=str(metadata.get("dataset_id", folder.name)), notices=notices)
 
@@ -74,7 +75,7 @@ def _metadata(folder: Path) -> dict[str, Any]:
         if {"observation_space", "action_space", "data_format"} <= set(metadata):
             return metadata
     except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{folder / 'metadata.json'} cannot be read: {error}.") from error
+        raise UserError(f"{folder / 'metadata.json'} cannot be read: {reason(error)}.") from error
     raise UserError(
         f"{folder / 'metadata.json'} does not say what the data set's spaces are.",
         "An environment would have to be made to find out, which is not done for data from elsewhere.",
@@ -90,7 +91,7 @@ def _setting(found: Any, metadata: dict[str, Any]) -> tuple[Setting, list[str]]:
     if type(observation).__name__ in ("Dict", "Tuple"):
         numbers = int(np.concatenate(list(_parts(observation, None))).size)
         space = Space(kind="box", shape=(numbers,), dtype="float32")
-        notices.append(f"Observations of several parts are {numbers} numbers one after another.")
+        notices.append(f"Observations of several parts are {counted(numbers, 'number')} one after another.")
     else:
         space = Space.from_gymnasium(observation)
     spec = found.env_spec
@@ -199,7 +200,9 @@ def write_minari(episodes: Episodes, path: Path, *, storage: str = "hdf5") -> Pa
     except ImportError as error:
         raise missing_extra("h5py" if storage == "hdf5" else "pyarrow", "control") from error
     except OSError as error:
-        raise UserError(f"{path} could not be written: {error}.", "Is the disk full, the folder read-only?") from error
+        raise UserError(
+            f"{path} could not be written: {reason(error)}.", "Is the disk full, the folder read-only?"
+        ) from error
     return path
 
 

@@ -52,6 +52,9 @@ def draw_returns(
     _upright(axes, float(np.mean(every)), INK, f"mean {np.mean(every):,.4g}", DASHES[0])
     if threshold is not None:
         _upright(axes, threshold, QUIET, f"solved from {threshold:,.4g}", DASHES[2])
+    _whole(axes.yaxis)
+    if np.equal(every, np.round(every)).all():
+        _whole(axes.xaxis)
     _names(axes, "return of an episode", "episodes")
     return _save(figure, axes, path)
 
@@ -107,9 +110,7 @@ def draw_episodes(
         axes.scatter(numbers, wanted, marker="_", s=200, color=ORANGE, linewidth=2, label="asked for", zorder=3)
     if threshold is not None:
         axes.axhline(threshold, color=QUIET, linewidth=1, linestyle=DASHES[2], label=f"solved from {threshold:,.4g}")
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _whole(axes.xaxis)
     axes.set_xlim(0.3, len(returns) + 0.7)
     _names(axes, "episode", "return")
     return _save(figure, axes, path)
@@ -151,7 +152,15 @@ def _edges(values: np.ndarray) -> np.ndarray:
     if np.equal(values, np.round(values)).all():
         width = max(1.0, np.ceil(width))
     first = np.floor(low / width) * width
-    return np.arange(first, high + width * 1.001, width)
+    bars = max(1, math.ceil((high - first) / width - 1e-6))  # the last one takes its upper edge too
+    return first + width * np.arange(bars + 1)
+
+
+def _whole(axis: Any) -> None:
+    """Ticks at whole numbers: there is no half an episode."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _upright(axes: Any, place: float, colour: str, label: str, dashes: Any) -> None:

@@ -13,8 +13,10 @@ from .grid import draw_map
 from .picture import BLUE, INK, ORANGE, QUIET, SKY
 from .plans import Plan
 from .search import Path as Found
+from .words import counted
 
 PANELS = (("path", "the network"), ("weighted", "weighted A*"), ("plain", "A*"))
+LEGEND = "S start, G goal, # wall, * path, + also expanded"
 MOST = 4
 """Plans in one picture."""
 
@@ -70,17 +72,15 @@ def _draw(axes: Any, plan: Plan, found: Found, name: str) -> None:
 
 def words(plan: Plan) -> str:
     """The map as text with the path (*) and what else was expanded (+), and what it took."""
-    seen = draw_map(plan.map, plan.path.expanded, "+")
-    lines = [list(line) for line in seen.split("\n")]
+    drawn = draw_map(plan.map, plan.path.expanded, "+")
+    lines = [list(line) for line in drawn.split("\n")]
     for row, column in plan.cells[1:-1]:
         lines[row][column] = "*"
-    drawn = "\n".join("".join(line) for line in lines)
+    drawn, seen = "\n".join("".join(line) for line in lines), counted(plan.expansions, "cell")
     if not plan.found:
-        return (
-            f"{drawn}\nThere is no path: all {plan.expansions} cells that can be reached from the start were looked at."
-        )
+        return f"{drawn}\nThere is no path: looked at {seen}, all that can be reached from the start."
     return (
-        f"{drawn}\nA path of cost {plan.cost:.4g}, {plan.gap:.1%} longer than the shortest; {plan.expansions} cells "
-        f"expanded, A* expands {plan.plain.expansions} and weighted A* {plan.weighted.expansions} "
+        f"{drawn}\nA path of cost {plan.cost:.4g}, {plan.gap:.1%} longer than the shortest; {seen} expanded, "
+        f"A* expands {plan.plain.expansions} and weighted A* {plan.weighted.expansions} "
         f"(with a path of {plan.weighted.cost:.4g})"
     )

@@ -19,6 +19,7 @@ import numpy as np
 from ...core.task import Result
 from .grid import GridMap
 from .search import Cell, Path, astar, octile
+from .words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +91,15 @@ def gap_of(path: Path, plain: Path) -> float:
     return max(0.0, path.cost / plain.cost - 1) if plain.found and plain.cost else 0.0
 
 
-def make_plan(one: GridMap, guess: np.ndarray, *, weight: float, name: str = "") -> Plan:
+def make_plan(one: GridMap, guess: np.ndarray, *, weight: float, name: str = "", notices: tuple[str, ...] = ()) -> Plan:
     """The plan by a guess [H, W] of the cost that remains.
 
     A guess below the octile distance is raised to it, since nothing is nearer; one that is no number is taken for it.
     """
     least = octile(one.walls.shape, one.goal)
     known = np.isfinite(guess)
-    notices = () if known.all() else (f"the network said no number for {int((~known).sum())} cells",)
+    if not known.all():
+        notices = (*notices, f"the network said no number for {counted(int((~known).sum()), 'cell')}")
     guess = np.maximum(np.where(known, guess, least), least)
     path = astar(one.walls, one.start, one.goal, heuristic=guess, weight=weight)
     plain = astar(one.walls, one.start, one.goal)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NOISE, DRAWN, PART = 1, 2, 3
 """What a row's seed is used for: random actions, a number of the episode, its part of a mixture."""
+ROUNDED = 0.005
+"""By how much the shares of a mixture may miss 1, as three of 0.333 do."""
 FORMS = {
     "random": "any action there is",
     "scripted": "the controller that we have for the environment",
@@ -267,7 +269,9 @@ def _own(rest: str, setting: Setting) -> Acting:
     try:
         asked = float(target) if at else None
     except ValueError:
-        raise UserError(f"tsuite:{rest} asks for the return {target!r}, which is no number.") from None
+        asked = np.nan
+    if asked is not None and not np.isfinite(asked):
+        raise UserError(f"tsuite:{rest} asks for the return {target!r}, which is no finite number.")
     return Acting(task.actor(), f"tsuite:{rest}", asked)
 
 
@@ -302,4 +306,9 @@ def _parts(rest: str, make: Callable[[str], Policy]) -> tuple[list[float], list[
             )
         weights.append(float(found[1]))
         parts.append(make(found[2]))
+    if abs(sum(weights) - 1) > ROUNDED:
+        raise UserError(
+            f"The shares of the mixture {rest!r} add up to {sum(weights):g}, not to 1.",
+            "For example: mix:0.1*scripted+0.9*against",
+        )
     return weights, parts

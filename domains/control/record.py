@@ -22,12 +22,15 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import Interrupted, UserError
 from ...core.train.signals import Interruption
 from . import environments
+from .episodes import check
 from .policies import policy as policy_of
 from .rollout import Stage
+from .words import counted
 
 if TYPE_CHECKING:
     from ...core.task import Tick
-    from .episodes import Episode, Episodes
+    from .episodes import Episode, Episodes, Setting
+    from .store import Writer
 
 CHUNK = 8
 """Episodes that are played side by side, always the same ones together: what a network computes for a row may differ in
@@ -108,24 +111,49 @@ def record(
         done, begun, flushed = len(writer.seeds_done), time.monotonic(), time.monotonic()
         if tick:
             tick(done, episodes)
-        for chunk in played:
-            for episode in chunk:
-                if episode.seed not in writer.seeds_done:
-                    writer.append(episode)
-                    done += 1
-            if tick:
-                tick(done, episodes)
-            now = time.monotonic()
-            if now - flushed > min(SELDOM, max(OFTEN, (now - begun) / 50)):
-                writer.flush()
-                flushed = now
-        writer.flush()
+        with _kept(writer):
+            for chunk in played:
+                for episode in chunk:
+                    if episode.seed not in writer.seeds_done:
+                        _check(episode, writer.setting)
+                        writer.append(episode)
+                        done += 1
+                if tick:
+                    tick(done, episodes)
+                now = time.monotonic()
+                if now - flushed > min(SELDOM, max(OFTEN, (now - begun) / 50)):
+                    writer.flush()
+                    flushed = now
+            writer.flush()
         if asked.asked and len(writer.seeds_done) < episodes:
+            done = f"{len(writer.seeds_done):,} of {counted(episodes, 'episode')}"
             raise Interrupted(
-                f"Stopped after {len(writer.seeds_done):,} of {episodes:,} episodes, which are kept in {folder}.",
+                f"Stopped after {done}, which are kept in {folder}.",
                 "The same command with --resume goes on.",
             )
     return read_store(folder)
+
+
+def _check(episode: Episode, setting: Setting) -> None:
+    """Raise UserError that says whose fault it is where the environment gave what it does not declare."""
+    try:
+        check(episode, setting)
+    except UserError as error:
+        what = error.what.rstrip(".")
+        raise UserError(f"{what}, as {setting.env} gave it.", "This is for the environment to mend.") from error
+
+
+@contextlib.contextmanager
+def _kept(writer: Writer) -> Iterator[None]:
+    """An error on the way also says how much was recorded before it, which is kept."""
+    try:
+        yield
+    except UserError as error:
+        writer.flush()
+        if not writer.count:
+            raise
+        kept = f"{counted(writer.count, 'episode')} recorded before {'is' if writer.count == 1 else 'are'} kept in"
+        raise UserError(error.what, f"{error.hint} The {kept} {writer.folder}.".strip()) from error
 
 
 def _chunks(seed: int, episodes: int, done: set[int]) -> list[range]:

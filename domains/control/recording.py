@@ -12,6 +12,7 @@ import numpy as np
 from ...core.errors import UserError, near
 from . import picture
 from .scores import normalised, summary_of
+from .words import counted
 
 if TYPE_CHECKING:
     from .episodes import Episodes
@@ -114,7 +115,10 @@ def finish(episodes: Episodes, folder: Path, format: str, policy: str) -> Told:
     setting = episodes.setting
     files = [
         picture.draw_returns(
-            folder / PICTURE, returns, title=f"{setting.env}: {len(episodes):,} episodes", threshold=setting.threshold
+            folder / PICTURE,
+            returns,
+            title=f"{setting.env}: {counted(len(episodes), 'episode')}",
+            threshold=setting.threshold,
         )
     ]
     if format != "tsuite":

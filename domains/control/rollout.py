@@ -14,6 +14,7 @@ import numpy as np
 from ...core.errors import UserError
 from . import environments, sketch
 from .episodes import Episode, Setting
+from .words import reason
 
 if TYPE_CHECKING:
     from ...core.task import Tick
@@ -62,7 +63,7 @@ def play(
     limit). guard: checks every action. watchdog: holds a control rate, which means most with a batch of 1. policy: who
     acted, for the episodes. tick is told (episodes done, in all).
 
-    Raises UserError for an environment that cannot be made, or that fails on the way.
+    Raises UserError for an environment that cannot be made, or that fails on the way or gives no number as a reward.
     """
     episodes = len(seeds)
     if episodes < 1:
@@ -189,7 +190,7 @@ class Stage:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{self._name} cannot begin the episode of seed {seed}: {error}") from error
+            raise UserError(f"{self._name} cannot begin the episode of seed {seed}: {reason(error)}.") from error
         return self._seen(observation)
 
     def _step(self, row: int, track: _Track, action: np.ndarray, seed: int) -> None:
@@ -204,13 +205,25 @@ class Stage:
         except Exception as error:
             raise UserError(
                 f"{self._name} failed at step {len(track.rewards)} of the episode of seed {seed}, given the action "
-                f"{action.tolist()}: {error or type(error).__name__}"
+                f"{action.tolist()}: {reason(error)}."
             ) from error
         track.observations.append(self._seen(observation))
         track.actions.append(action)
-        track.rewards.append(float(reward))
+        track.rewards.append(self._paid(reward, len(track.rewards), seed))
         track.terminated = bool(terminated)
         track.truncated = bool(truncated) or (not terminated and len(track.rewards) >= self.limit)
+
+    def _paid(self, reward: Any, step: int, seed: int) -> float:
+        try:
+            paid = float(reward)
+        except (TypeError, ValueError):
+            paid = np.nan
+        if not np.isfinite(paid):
+            raise UserError(
+                f"{self._name} gave {reward!r} as the reward of step {step} of the episode of seed {seed}.",
+                "A reward has to be a finite number: this is for the environment to mend.",
+            )
+        return paid
 
     def _seen(self, observation: Any) -> np.ndarray:
         """A copy: some environments give the same array again and again."""

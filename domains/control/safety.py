@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.errors import UserError
 from .spaces import Space
+from .words import counted
 
 MARGIN = 0.25
 """How far outside the range of the training observations still counts as seen, as a share of that range."""
@@ -141,17 +142,22 @@ class Guard:
         return middle.astype(self.action.dtype)
 
     def words(self) -> str:
-        """One sentence for people; empty where there was nothing to do."""
+        """What was done, for people; empty where no action was checked."""
         done = {
             "clipped": "clipped to the bounds", "slowed": "held back by the rate limit",
             "held": "replaced by the last good one",
         }  # fmt: skip
         parts = [f"{self.counts[name]:,} {what}" for name, what in done.items() if self.counts[name]]
-        said = f"Of {self.steps:,} actions {', '.join(parts)}." if parts else ""
-        strange = self.counts["unusual"]
-        if strange:
-            said += f" {strange:,} of {self.steps:,} observations are unlike the training's."
-        return said.strip()
+        said = [f"Of {counted(self.steps, 'action')} {', '.join(parts)}."] if parts else []
+        if self.steps and not parts:
+            said = [f"Nothing had to be changed in {counted(self.steps, 'action')}."]
+        if strange := self.counts["unusual"]:
+            said.append(f"{strange:,} of {counted(self.steps, 'observation')} are unlike the training's.")
+        return " ".join(said)
+
+    def report(self) -> dict[str, int]:
+        """How many actions were checked, and what had to be done to how many; `unusual` counts observations."""
+        return {"actions": self.steps, **self.counts}
 
     def _possible(self, actions: np.ndarray) -> np.ndarray:
         """[N] bool: whether an action is a finite number, or a choice that exists."""
@@ -188,7 +194,8 @@ class Watchdog:
     """Holds a fixed control rate: `wait()` sleeps until the next tick and says by how much it was missed.
 
     The ticks are absolute times (start + k / hz), so that one late step does not shift all that follow, and lateness
-    does not add up. A step that takes longer than a whole period skips the ticks it slept through, and each counts.
+    does not add up. A step that takes longer than a whole period skips the ticks it slept through: `late_steps` counts
+    the step, `missed` each of the ticks.
     `tolerance`: milliseconds after a tick that still count as on time (None: a tenth of the period), since systems
     that are no real-time ones wake up late now and then. `clock` gives seconds, `sleep` takes them.
     """
@@ -204,7 +211,7 @@ class Watchdog:
         self._clock, self._sleep = clock, sleep
         self._late: list[float] = []
         self._worked: list[float] = []
-        self.missed = 0
+        self.missed = self.late_steps = 0
         self.start()
 
     def start(self) -> None:
@@ -228,22 +235,35 @@ class Watchdog:
         late = behind * 1e3
         skipped = int(behind // self.period)
         self.missed += skipped + (late - skipped * self.period * 1e3 > self.tolerance)
+        self.late_steps += late > self.tolerance
         self._next += (skipped + 1) * self.period
         self._late.append(late)
         return late if late > self.tolerance else 0.0
 
+    @property
+    def held(self) -> bool:
+        """Whether no step was late."""
+        return not self.late_steps
+
     def report(self) -> dict[str, float]:
-        """Ticks, how many were missed, milliseconds of lateness and of work between two ticks (p50, p99)."""
-        kept: dict[str, float] = {"hz": self.hz, "ticks": self.ticks, "missed": self.missed}
+        """Whether the rate was held, steps (each waits for a tick), how many of them were late, ticks missed, and
+        milliseconds of lateness and of work between two ticks (p50, p99)."""
+        kept: dict[str, float] = {"hz": self.hz, "held": self.held, "ticks": self.ticks,
+                                  "late_steps": self.late_steps, "missed": self.missed}  # fmt: skip
         for name, values in (("late_ms", self._late), ("work_ms", self._worked)):
             for share in (50, 99):
                 kept[f"{name}_p{share}"] = round(float(np.percentile(values, share)), 3) if values else 0.0
-        return kept
+        return {**kept, "late_ms_max": round(max(self._late, default=0.0), 3), "tolerance_ms": self.tolerance}
 
     def words(self) -> str:
-        """One sentence for people."""
-        told = self.report()
-        return (
-            f"{self.hz:g} Hz held for {self.ticks:,} steps: {self.missed:,} missed, work p50 {told['work_ms_p50']:.2f} "
-            f"ms, p99 {told['work_ms_p99']:.2f} ms of {self.period * 1e3:g} ms."
-        )
+        """One sentence for people; empty where no step was waited for."""
+        if not self.ticks:
+            return ""
+        told, steps = self.report(), counted(self.ticks, "step")
+        kept = f"held, none of {steps} was late"
+        if not self.held:
+            verb = "was" if self.late_steps == 1 else "were"
+            late = f"{self.late_steps:,} of {steps} {verb} late"
+            kept = f"NOT held, {late} by more than {self.tolerance:g} ms, at worst by {told['late_ms_max']:.2f} ms"
+        work = f"work p50 {told['work_ms_p50']:.2f} ms, p99 {told['work_ms_p99']:.2f} ms"
+        return f"{self.hz:g} Hz {kept}; {work} of {self.period * 1e3:g} ms."

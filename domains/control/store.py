@@ -10,6 +10,7 @@ A part appears by one rename; `.new` files are what a kill left. Axes: E episode
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -22,8 +23,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ...core.checkpoint import flush, save_tensors, write_text
-from ...core.errors import UserError
+from ...core.errors import Interrupted, UserError
 from .episodes import FIELDS, Episode, Episodes, Setting, check
+from .words import reason
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,7 +45,8 @@ class Writer:
 
     told: what was asked for, as plain data (policy, seed, …), written down and compared when a recording is gone on
     with. part_bytes: a part is written when so much is waiting. As a context manager it flushes at the end, also after
-    an error or Ctrl-C. Raises `UserError` for a folder of other things, or of another recording, or a full disk.
+    Ctrl-C or an error; of an error before the first episode nothing stays. Raises `UserError` for a folder of other
+    things, or of another recording, or a full disk.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Writer:
         self.told = json.loads(json.dumps(dict(told or {})))
         self._waiting: list[Episode] = []
         self._bytes = 0
+        self._begun = False
+        self._made: list[Path] = []  # folders, the innermost first
         if is_store(self.folder):
             self._go_on()
         else:
@@ -65,10 +70,12 @@ class Writer:
     def _begin(self) -> None:
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise UserError(f"{self.folder} holds other things.", "Give a new or an empty folder for the recording.")
+        self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"The folder {self.folder} cannot be made: {error.strerror}.") from error
+        self._begun = True
         meta = {"format": FORMAT, "version": VERSION, "setting": self.setting.to_json(), "told": self.told}
         write_text(self.folder / META, json.dumps(meta, indent=2) + "\n")
 
@@ -113,7 +120,7 @@ class Writer:
         except OSError as error:
             fresh.unlink(missing_ok=True)
             raise UserError(
-                f"{path} could not be written: {error}. What was recorded before is kept.",
+                f"{path} could not be written: {reason(error)}. What was recorded before is kept.",
                 "Is the disk full, or the folder read-only?",
             ) from error
         self._next += 1
@@ -122,8 +129,17 @@ class Writer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, _: object) -> None:
         self.flush()
+        if isinstance(error, Exception) and not isinstance(error, Interrupted) and self._begun and not self.count:
+            self._vanish()
+
+    def _vanish(self) -> None:
+        """Leave no trace of a recording that failed before it held anything."""
+        (self.folder / META).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what others have put there stays
+            for path in self._made:
+                path.rmdir()
 
 
 def write_store(episodes: Episodes, folder: Path) -> Path:
@@ -172,7 +188,7 @@ def read_meta(folder: Path) -> tuple[Setting, dict[str, Any]]:
         if version == VERSION:
             return Setting.from_json(meta["setting"]), dict(meta["told"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {error!r}.", "Is it a recording of ours?") from error
+        raise UserError(f"{path} cannot be read: {reason(error)}.", "Is it a recording of ours?") from error
     raise UserError(f"{path} is of version {version}, and {VERSION} is what is read.", "Update tsuite.")
 
 
@@ -281,6 +297,6 @@ def _opened(path: str, *_: int) -> Any:
 
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"{path} cannot be read: {error}. It is cut short or damaged.",
+        f"{path} cannot be read: {reason(error)}. It is cut short or damaged.",
         "Delete that file to go on without its episodes, or copy it again.",
     )

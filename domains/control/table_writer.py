@@ -13,6 +13,7 @@ from ...core.errors import UserError
 from .episodes import Episode, Episodes, Setting
 from .spaces import Space
 from .tables import KEY, arrow
+from .words import reason
 
 
 def write_table(episodes: Episodes, path: Path, *, csv: bool) -> Path:
@@ -38,7 +39,7 @@ def write_table(episodes: Episodes, path: Path, *, csv: bool) -> Path:
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise UserError(
-            f"{path} could not be written: {error}.", "Is the disk full or the folder read-only?"
+            f"{path} could not be written: {reason(error)}.", "Is the disk full or the folder read-only?"
         ) from error
     return path
 

@@ -24,9 +24,17 @@ from ...core.errors import UserError, missing_extra
 from .columns import Roles, recognise
 from .episodes import Episode, Episodes, Setting
 from .spaces import Space
+from .words import counted, reason
 
 KEY = b"tsuite.setting"
 """Where a parquet file of ours keeps the setting."""
+EMPTY = {"", "none", "nan", "na", "n/a", "null", "#n/a"}
+"""What stands for a missing cell in a column that pyarrow has not recognised as numbers."""
+FLAGS = {"true": 1.0, "false": 0.0}
+MOST_BLOCK = 1 << 30
+"""Bytes of a csv that are looked at together, at most."""
+UNPACKED = 20
+"""How many times as large as its .gz a csv may be."""
 CHOICES = 256
 """Whole numbers of no more values than this are choices; more are numbers."""
 
@@ -71,9 +79,16 @@ def _load(path: Path) -> Any:
         if path.suffix.lower() == ".parquet":
             return pa.parquet.read_table(path)
         tabs = path.name.lower().endswith(".tsv")
-        return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(delimiter="\t" if tabs else ","))
+        # The types of columns are guessed from the first block: so that it is the whole file.
+        block = min(MOST_BLOCK, max(1, path.stat().st_size) * (UNPACKED if path.suffix.lower() == ".gz" else 1) + 1)
+        return pa.csv.read_csv(
+            path,
+            read_options=pa.csv.ReadOptions(block_size=block),
+            parse_options=pa.csv.ParseOptions(delimiter="\t" if tabs else ","),
+        )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as a table: {error}.", "Is it a csv or parquet file?") from error
+        hint = "Is it a csv or parquet file?"
+        raise UserError(f"{path} cannot be read as a table: {reason(error)}.", hint) from error
 
 
 def _stored_setting(table: Any) -> Setting | None:
@@ -143,14 +158,27 @@ class _Reader:
         pa = arrow()
         column = self.table[name].combine_chunks()
         kind = column.type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        if not _countable(kind):
             if pa.types.is_null(kind):
                 return np.full(len(column), np.nan)
-            cell = next((value for value in column.to_pylist() if value is not None), None)
-            raise UserError(f"{self.where}: the column {name} holds {cell!r}, which is no number.")
+            return self._read(column.to_pylist(), name)
         if column.null_count or pa.types.is_floating(kind):
             return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
         return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64)
+
+    def _read(self, cells: list[Any], name: str) -> np.ndarray:
+        """[R] of cells that are no numbers to pyarrow: one of them is not, or they are written in some other way."""
+        found = np.full(len(cells), np.nan)
+        for row, cell in enumerate(cells):
+            word = str(cell).strip().lower()
+            if word not in EMPTY:
+                try:
+                    found[row] = FLAGS[word] if word in FLAGS else float(word)
+                except ValueError:
+                    raise UserError(
+                        f"{self.where}, row {row + 1}: the column {name} holds {str(cell)!r}, which is no number."
+                    ) from None
+        return found
 
     def _flags(self, name: str) -> np.ndarray:
         values = self._numbers(name)
@@ -185,6 +213,9 @@ class _Reader:
                     "Every step needs the same shape.",
                 )
             width, values = width * first, values.drop_null().flatten()
+        if not _countable(values.type):
+            cell = next((value for value in values.to_pylist() if value is not None), None)
+            raise UserError(f"{self.where}: the lists of the column {name} hold {cell!r}, which is no number.")
         flat = np.asarray(values.to_numpy(zero_copy_only=False)).reshape(int(there.sum()), width)
         if there.all():
             return flat
@@ -217,7 +248,9 @@ class _Reader:
         for before, after in zip(one[same].tolist(), other[same].tolist(), strict=True):
             if not self._equal(before, after):
                 raise UserError(f"{self.where}: {self._place(after)} is there twice, with different values.")
-        self.notices.append(f"{int(same.sum())} rows were there twice, the first {self._place(int(other[same][0]))}.")
+        count, first = int(same.sum()), self._place(int(other[same][0]))
+        verb = "was there twice" if count == 1 else "were there twice, the first"
+        self.notices.append(f"{counted(count, 'row')} {verb}: {first}.")
         return order[np.concatenate([[True], ~same])]
 
     def _equal(self, one: int, other: int) -> bool:
@@ -334,6 +367,11 @@ class _Reader:
         seed = self.table[self.roles.seed][row].as_py() if self.roles.seed else None
         policy = self.table[self.roles.policy][row].as_py() if self.roles.policy else None
         return {"seed": None if seed is None else int(seed), "policy": "" if policy is None else str(policy)}
+
+
+def _countable(kind: Any) -> bool:
+    types = arrow().types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
 
 
 def _fixed(kind: Any) -> bool:

@@ -308,3 +308,11 @@ def test_scores_are_handed_from_layer_to_layer() -> None:
     assert_close(one.attention(normed, mask=mask), other.attention(normed, mask=mask, carry=ScoreCarry()))
     assert not torch.allclose(encoder(x, mask=mask), plain(x, mask=mask))
     assert_close(encoder(x, mask=mask, keep=2), encoder(x, mask=mask)[:, :2])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_step_of_many_rows_equals_torch(masked: bool) -> None:
+    query, key, value = torch.randn(20, 4, 1, 8), torch.randn(20, 4, 33, 8), torch.randn(20, 4, 33, 8)
+    mask = key_mask(padding_mask(torch.arange(13, 33), 33, left=True)) if masked else None
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    assert_close(attend(query, key, value, mask=mask, causal=True), expected)

@@ -201,3 +201,27 @@ def test_steps_are_plain_values(both: tuple) -> None:
     assert step == Step(0, step.token, step.probability, ())
     assert isinstance(step.token, int)
     assert isinstance(step.probability, float)
+
+
+@pytest.mark.parametrize("with_past", [False, True])
+def test_rows_of_one_prompt_are_computed_once_for_as_long_as_they_agree(
+    both: tuple, with_past: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = both[0]
+    past = None
+    if with_past:
+        past = model.new_cache(2)
+        model(torch.tensor([[5, 9]]), cache=past)
+    sampling = Sampling(temperature=0.5, seed=3, max_new=10)
+    how: dict[str, Any] = {"past": past, "stop_ids": frozenset({7})}
+    seen: list[int] = []
+    forward = type(model).forward
+    monkeypatch.setattr(type(model), "forward", lambda self, x, **k: (seen.append(len(x)), forward(self, x, **k))[1])
+    shared = generate(model, PROMPTS[:1] * 24, sampling, **how)
+    assert seen[0] == 1
+    assert seen[1] < 24
+    monkeypatch.setattr("tsuite.core.prompts._ALIKE", 0.0)
+    alone = generate(model, PROMPTS[:1] * 24, sampling, **how)
+    assert [reply.ids for reply in shared] == [reply.ids for reply in alone]
+    for one, other in zip(shared, alone, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)

@@ -77,16 +77,21 @@ def unpacked(game: Game, recorded: Recorded) -> list[GameExample]:
 def read_moves(game: Game, text: str) -> list[int]:
     """Moves as people write them, from 0. UserError for what is no move."""
     found = []
-    for sign in text.lower().replace(",", " ").replace(";", " ").replace("-", " "):
-        if sign.isspace():
-            continue
-        if game.drops and sign in LETTERS:
-            found.append(LETTERS.index(sign))
-        elif sign.isascii() and sign.isdigit() and 1 <= int(sign) <= game.moves:
-            found.append(int(sign) - 1)
-        else:
-            raise UserError(f"{sign!r} is no move of {game.name}, which are 1 to {game.moves}")
+    for word in text.replace(",", " ").replace(";", " ").replace("-", " ").split():
+        moves = [_move(game, sign) for sign in word.lower()]
+        if None in moves:
+            wrong = word[moves.index(None)]
+            shown = repr(word) if set(moves) == {None} else f"{wrong!r} in {word!r}"
+            raise UserError(f"{shown} is no move of {game.name}, which are 1 to {game.moves}.")
+        found += [move for move in moves if move is not None]
     return found
+
+
+def _move(game: Game, sign: str) -> int | None:
+    """The move that a letter or digit stands for."""
+    if game.drops and sign in LETTERS:
+        return LETTERS.index(sign)
+    return int(sign) - 1 if sign.isascii() and sign.isdigit() and 1 <= int(sign) <= game.moves else None
 
 
 def read_games(place: str, usual: Game) -> tuple[list[GameExample], str]:
@@ -131,16 +136,39 @@ def _lines(file: Path) -> Iterator[tuple[str, str, str]]:
             yield f"{file}, line {number}", name.strip() if colon else "", moves
 
 
-def _played(where: str, name: str, text: str, usual: Game) -> GameExample:
-    """A game that people played: the moves of whoever won are what should be done, of both where nobody did."""
+def is_file(given: str) -> bool:
+    """Whether a person who gave this means a file of games rather than moves."""
+    return Path(given).suffix.lower() in (".txt", ".csv")
+
+
+def read_begun(place: str, usual: Game) -> list[tuple[str, Game, tuple[int, ...]]]:
+    """(where, game, moves so far) of each game in a file. Raises UserError as `read_games` does."""
+    file = Path(place).expanduser()
+    if not file.is_file():
+        raise UserError(
+            f"There is no file {place}.", "Give moves (4 4 3), or a .txt with the moves of one game a line."
+        )
+    found = [(where, *_allowed(where, name, text, usual)[:2]) for where, name, text in _lines(file)]
+    if not found:
+        raise UserError(f"{place} holds no games.", "Write the moves of one game a line, like: 4 4 3")
+    return [(where, game, tuple(moves)) for where, game, moves in found]
+
+
+def _allowed(where: str, name: str, text: str, usual: Game) -> tuple[Game, list[int], float | None]:
+    """The game, the moves and the result of a line. Raises UserError for what the rules forbid."""
     try:
         game = game_called(name) if name else usual
         moves = read_moves(game, text)
         if not moves:
             raise UserError("there are no moves")
-        result = game.result(moves)
+        return game, moves, game.result(moves)
     except UserError as error:
-        raise UserError(f"{where}: {error.what}.".replace("..", "."), error.hint) from None
+        raise UserError(f"{where}: {error.what.rstrip('.')}.", error.hint) from None
+
+
+def _played(where: str, name: str, text: str, usual: Game) -> GameExample:
+    """A game that people played: the moves of whoever won are what should be done, of both where nobody did."""
+    game, moves, result = _allowed(where, name, text, usual)
     count = len(moves)
     policy, value = np.zeros((count, game.moves), dtype=np.uint8), np.zeros((count, 3), dtype=np.uint8)
     policy[np.arange(count), moves] = 255

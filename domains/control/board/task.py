@@ -20,7 +20,7 @@ from ....core.weights import load_into, without_weights
 from . import scores
 from .batches import MoveBatch, batch_of, losses, positions
 from .config import BoardConfig
-from .data import GameExample, parts_of, read_games, read_moves
+from .data import GameExample, is_file, parts_of, read_begun, read_games, read_moves
 from .games import CONNECT_FOUR, TIC_TAC_TOE, Game, game_called
 from .matches import Played, Way, play, play_against, play_everything
 from .model import MoveModel, Said
@@ -93,18 +93,19 @@ class BoardTask(Task):
     # -- Source -> Example -> Batch -> Output -> Result -> Artifact -----------------------------------------------
 
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Position]:
-        """Games so far, as moves ("4 4 3"); the options say of which game."""
-        game = game_called(options.game)
-        found = []
-        for given in inputs:
+        """Games so far, as moves ("4 4 3") or as files of them, one game a line; the options say of which game."""
+        game, found = game_called(options.game), []
+        for given in map(str, inputs):
+            if is_file(given):
+                begun = read_begun(given, game)
+                found += [Position(id=where, game=own, moves=moves) for where, own, moves in begun]
+                continue
             try:
-                moves = read_moves(game, str(given))
-                over = game.result(moves) is not None
+                moves = read_moves(game, given)
+                game.result(moves)
             except UserError as error:
-                raise UserError(f"{given}: {error.what}.", error.hint) from None
-            if over:
-                raise UserError(f"{given}: the game is over, there is nothing to advise.")
-            found.append(Position(id=str(given) or "the empty board", game=game, moves=tuple(moves)))
+                raise UserError(f"{given}: {error.what.rstrip('.')}.", error.hint) from None
+            found.append(Position(id=given or "the empty board", game=game, moves=tuple(moves)))
         return found
 
     def held_out(self, data: str | None = None) -> Split:
@@ -132,6 +133,9 @@ class BoardTask(Task):
         return Split(name="matches", part="examples", examples=made)
 
     def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> MoveBatch | Boards:
+        for one in examples:
+            if isinstance(one, Position) and one.game.result(one.moves) is not None:
+                raise UserError(f"{one.id}: the game is over, there is nothing to advise.")
         if not isinstance(examples[0], GameExample):
             return Boards(examples=tuple(examples))
         told = self.network.config.told

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import picture
 from ..film import has_ffmpeg
+from ..words import counted
 from .checkpoints import Around
 from .plays import Played, Theatre
 
@@ -41,7 +42,7 @@ def _table(results: Sequence[Played], path: Path) -> Path:
 
 def _picture(results: Sequence[Played], path: Path, around: Around, others: Mapping[str, Any]) -> Path:
     """Achieved against asked where several returns were asked for, else episode by episode."""
-    title = f"{around.setting.env}, {len(results):,} episodes"
+    title = f"{around.setting.env}, {counted(len(results), 'episode')}"
     asked, achieved = [item.asked for item in results], [item.achieved for item in results]
     threshold, data = around.setting.threshold, around.data
     if None in asked or len(set(asked)) == 1:

@@ -19,11 +19,11 @@ from torch import Tensor
 from ....core.errors import UserError
 from ..grid import GridMap, observe
 from ..plans import Plan, make_plan
-from ..search import COSTS, MOVES, Cell, costs_to_go, legal_moves, shifted
+from ..search import COSTS, MOVES, Cell, costs_to_go, legal_moves, octile, shifted
 from .maps import GOAL, LEARNT, OBSTACLES, CostHead, MapStates
-from .routes import Route, batch_of
 
 if TYPE_CHECKING:
+    from .config import DecisionTransformerConfig
     from .model import DecisionTransformer
 
 WEIGHT = 2.0
@@ -56,7 +56,8 @@ def guesses(network: DecisionTransformer, maps: Sequence[GridMap]) -> list[np.nd
     config = network.config
     if not config.value:
         raise UserError("This policy does not say what return is to come.", "Train one with --value true.")
-    batch_of([Route(id="This map", map=one) for one in maps], config.picture)  # says what is too large
+    if large := next((one for one in maps if not fits(one, config)), None):
+        raise UserError(f"A map has {large.words}; {_known(config)}.")
     _, height, width = config.picture
     device = next(network.parameters()).device
     found: list[np.ndarray] = []
@@ -98,7 +99,7 @@ def _padded(one: GridMap, height: int, width: int) -> np.ndarray:
 def plan(
     network: DecisionTransformer, walls: np.ndarray, start: Cell, goal: Cell, *, weight: float = WEIGHT, name: str = ""
 ) -> Plan:
-    """A path on walls [H, W] by weighted A* with the network's guess. Raises UserError as `guesses` does."""
+    """A path on walls [H, W] by weighted A* with the network's guess; see `plan_many`."""
     one = GridMap(walls=np.asarray(walls, bool), start=start, goal=goal)
     return plan_many(network, [one], weight=weight, names=[name])[0]
 
@@ -106,12 +107,27 @@ def plan(
 def plan_many(
     network: DecisionTransformer, maps: Sequence[GridMap], *, weight: float = WEIGHT, names: Sequence[str] = ()
 ) -> list[Plan]:
-    """A plan for each map, in order."""
-    names = names or [f"map {number}" for number in range(1, len(maps) + 1)]
-    return [
-        make_plan(one, guess, weight=weight, name=name)
-        for one, guess, name in zip(maps, guesses(network, maps), names, strict=True)
-    ]
+    """A plan for each map, in order; on those that are larger than the network knows by plain weighted A*, which a
+    notice says."""
+    config, names = network.config, names or [f"map {number}" for number in range(1, len(maps) + 1)]
+    said = iter(guesses(network, [one for one in maps if fits(one, config)]))
+    plans = []
+    for one, name in zip(maps, names, strict=True):
+        known = fits(one, config)
+        guess = next(said) if known else octile(one.walls.shape, one.goal)
+        notice = f"it has {one.words}; {_known(config)}: planned by weighted A* with the octile distance"
+        plans.append(make_plan(one, guess, weight=weight, name=name, notices=() if known else (notice,)))
+    return plans
+
+
+def fits(one: GridMap, config: DecisionTransformerConfig) -> bool:
+    """Whether a map is no larger than those the network has learnt."""
+    _, height, width = config.picture
+    return one.walls.shape[0] <= height and one.walls.shape[1] <= width
+
+
+def _known(config: DecisionTransformerConfig) -> str:
+    return f"the network knows up to {config.picture[1]} x {config.picture[2]}"
 
 
 # -- learning ---------------------------------------------------------------------------------------------------------

@@ -79,12 +79,26 @@ class Theatre:
         )
         self._shown = False
 
+    def report(self) -> dict[str, Any]:
+        """What guard and watchdog saw so far, as plain data."""
+        parts = {"guard": self.guard, "watchdog": self.watchdog}
+        return {name: part.report() for name, part in parts.items() if part is not None}
+
+    def words(self) -> list[str]:
+        """The same for people."""
+        said = [part.words() for part in (self.guard, self.watchdog) if part is not None]
+        if self.film is not None and self.watchdog is not None and not self.watchdog.held:
+            said.append("Drawing the film is part of that work: --no-film leaves it out.")
+        return [sentence for sentence in said if sentence]
+
     def play(self, plays: Sequence[Play]) -> list[Played]:
         """Play these side by side, as many as `options.batch` at most."""
         player, targets = self.player, np.array([play.target for play in plays])
         player.reset(len(plays), targets=targets, seed=plays[0].seed)
         player.times.clear()
-        watcher = Watcher(self.film, float(targets[0])) if self.film is not None and not self._shown else None
+        conditioned, watcher = player.config.conditioned, None
+        if self.film is not None and not self._shown:
+            watcher = Watcher(self.film, float(targets[0]) if conditioned else None)
         self._shown = True
         if self.options.hz and self.watchdog is None:
             self.watchdog = Watchdog(self.options.hz)
@@ -94,7 +108,6 @@ class Theatre:
             guard=self.guard, watchdog=self.watchdog, watcher=watcher,
         )  # fmt: skip
         times = np.array(player.times) * 1e3
-        conditioned = player.config.conditioned
         return [
             Played(
                 id=play.id,

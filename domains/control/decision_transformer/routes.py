@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ....core.errors import UserError
 from ....core.task import Batch, Example, Summary
 from ..episodes import Setting
 from ..grid import ENV, GridMap, make_map, read_map
-from ..plan_picture import draw_plans, words
+from ..plan_picture import LEGEND, draw_plans, words
 from ..plans import Plan, score
+from ..words import counted
 
 ENDING = ".txt"
 """Of a file that holds a map."""
@@ -58,19 +58,6 @@ def route_of(given: Any) -> Route:
     return Route(id=str(given), map=read_map(given))
 
 
-def batch_of(examples: Sequence[Route], picture: tuple[int, int, int]) -> RouteBatch:
-    """Maps for a network that knows pictures of this size. Raises UserError for one that is larger."""
-    _, height, width = picture
-    for example in examples:
-        rows, columns = example.map.walls.shape
-        if rows > height or columns > width:
-            raise UserError(
-                f"{example.id} has {rows} x {columns} cells, the network knows {height} x {width}.",
-                "Cut the map up, or train a network on larger ones (tsuite data record --set size=…).",
-            )
-    return RouteBatch(routes=tuple(examples))
-
-
 def routes(setting: Setting, *, count: int, seed: int) -> list[Route]:
     """Maps of the environment from that seed on."""
     options: Mapping[str, Any] = setting.env_options
@@ -98,8 +85,8 @@ def table(plans: Sequence[Plan], summary: Summary) -> Any:
     from rich.text import Text
 
     if len(plans) <= FEW or not summary.metrics:
-        return Group(*(Text(f"{plan.id}\n{words(plan)}\n") for plan in plans[:FEW]))
-    title = f"{summary.metrics['n']:,.0f} maps with a path, weight {plans[0].weight:g}"
+        return Group(*(Text(f"{plan.id}\n{words(plan)}\n") for plan in plans[:FEW]), Text(LEGEND))
+    title = f"{counted(int(summary.metrics['n']), 'map')} with a path, weight {plans[0].weight:g}"
     shown = Table(title=title, title_justify="left", header_style="bold")
     shown.add_column("search")
     for column in COLUMNS:
@@ -107,7 +94,10 @@ def table(plans: Sequence[Plan], summary: Summary) -> Any:
     for name, scores in ({"the network": summary.metrics} | summary.baselines).items():
         shown.add_row(name, *(f"{scores[key]:.1%}" for key in COLUMNS.values()))
     none = summary.metrics["no_path"]
-    return Group(shown, *[f"{none:.0f} maps have no path: all that can be reached was looked at."] * bool(none))
+    verb = "has" if none == 1 else "have"
+    return Group(
+        shown, *[f"{counted(int(none), 'map')} {verb} no path: all that can be reached was looked at."] * bool(none)
+    )
 
 
 def render(plans: Sequence[Plan], folder: Path) -> list[Path]:

@@ -136,13 +136,22 @@ def _targets_table(summary: Summary, around: Around) -> Any:
         shown.add_column(column, justify="left" if column == "asked" else "right")
     for line in summary.details.get("targets", ()):
         asked = line["asked"]
-        name = "told no return" if asked is None else f"{asked:g}" + " (chosen)" * (asked == around.target)
+        name = "told no return" if asked is None else f"{asked:g}{_standing(asked, around)}"
         shown.add_row(name, *_cells(line, around.setting))
     if summary.baselines:
         shown.add_section()
     for name, line in summary.baselines.items():
         shown.add_row(name, *_cells(line, around.setting))
     return shown
+
+
+def _standing(asked: float, around: Around) -> str:
+    """What this return is to the policy, where it is the one asked for unless somebody says another."""
+    if asked != around.target:
+        return ""
+    if around.tried:
+        return " (chosen)"
+    return " (the data's highest)" if around.data is not None and asked == around.data.high else " (where none is said)"
 
 
 def _cells(line: Any, setting: Setting) -> list[str]:

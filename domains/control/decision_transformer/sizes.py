@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from typing import Any
 
+from ....core.errors import UserError
 from ..episodes import Episodes, Setting
-from .options import FinetuneOptions
+from .config import DecisionTransformerConfig
+from .options import FinetuneOptions, refuse
 from .routes import on_maps
 
 CONTEXT = 20
@@ -30,6 +33,8 @@ MAPS: dict[str, Any] = {
 """A network that plans: a map says the return to come by itself, and nothing of the way so far matters."""
 STEPS_OF_A_MAP = 16
 """Every so manieth step of recorded ways is validated on: about one for each map, of which any step asks the same."""
+ACTIVATION, SCORE = 120, 6
+"""Bytes that a training keeps for each token, layer and number of the width, and for each pair of tokens."""
 LONGEST = 4096
 """Steps that have an embedding of their own, at most."""
 
@@ -37,6 +42,7 @@ LONGEST = 4096
 def shape(setting: Setting, episodes: Episodes, options: FinetuneOptions) -> dict[str, Any]:
     """Of a network for these episodes."""
     if on_maps(setting):
+        refuse(options, ("context", "chunk"), "a network that plans reads a map at once, whatever was done before")
         return dict(MAPS)
     small = setting.observation.count + setting.action.count <= SMALL
     found: dict[str, Any] = {"dim": 128, "depth": 3, "heads": 1, "hidden": 512, "activation": "gelu"}
@@ -79,6 +85,20 @@ def for_maps(options: FinetuneOptions) -> FinetuneOptions:
     found = {"batch_size": 16, "weight_decay": 0.05, "clip": 1.0}
     return replace(options, **{name: value for name, value in found.items()
                                if getattr(options, name) == getattr(default, name)})  # fmt: skip
+
+
+def check_room(config: DecisionTransformerConfig, options: FinetuneOptions) -> None:
+    """Raise UserError where a step of the training would take more memory than the machine has, roughly."""
+    windows = -(-options.batch_size // options.accumulate)
+    tokens = config.context * config.tokens
+    needed = windows * tokens * (ACTIVATION * config.dim * config.depth + SCORE * tokens)
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
+    if needed > there:
+        raise UserError(
+            f"A context of {config.context:,} steps takes about {needed / 1e9:,.0f} GB with {windows} windows at a "
+            f"time, and this machine has {there / 1e9:,.0f} GB.",
+            "Try a smaller --context or --batch-size, or --accumulate to take fewer at a time.",
+        )
 
 
 def decided(options: FinetuneOptions, *, dim: int, fresh: bool, maps: bool = False) -> FinetuneOptions:

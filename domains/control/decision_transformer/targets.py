@@ -23,15 +23,15 @@ STEPS = 6
 """Returns from the lowest to the highest of the data that are asked for where nobody says which."""
 
 
-def available(setting: Setting) -> str:
-    """Nothing where the environment can be played, else why not."""
+def hindrance(setting: Setting) -> UserError | None:
+    """Why the environment cannot be played and what to do about it; None where it can."""
     if not setting.env:
-        return "the data name no environment"
+        return UserError("The data name no environment.", "Name one with --env.")
     try:
         environments.make(setting.env, **setting.env_options).close()
     except UserError as error:
-        return error.what
-    return ""
+        return error
+    return None
 
 
 def candidates(data: DataFacts) -> list[float]:

@@ -24,7 +24,7 @@ from . import checkpoints, planning, routes, show, targets
 from .acting import Player
 from .checkpoints import Around
 from .model import DecisionTransformer, Said
-from .options import EvaluateOptions, FinetuneOptions, RunOptions
+from .options import EvaluateOptions, FinetuneOptions, RunOptions, when_planning, when_playing, when_reading
 from .plays import Play, PlayBatch, Played, Theatre, returns_of
 from .show import Told
 from .windows import TrajectoryBatch, Window, Windows, batch_of
@@ -111,8 +111,10 @@ class ControlTask(Task):
         if given or type(options) is not RunOptions:
             return given
         if routes.on_maps(self.setting):
+            when_planning(options)
             return routes.routes(self.setting, count=options.episodes, seed=options.seed)
         self._require_environment()
+        self._check_playing(options)
         return self._plays(options.asked or (self.around.target,), options)
 
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Any]:
@@ -125,47 +127,78 @@ class ControlTask(Task):
                 examples.append(given)
             elif routes.is_map(given):
                 self._require_maps(given)
+                when_planning(options)
                 examples.append(routes.route_of(given))
             elif (asked := _number(given)) is not None:
-                self._require_environment()
+                self._check_asked(given, asked, options)
                 examples += self._plays([asked], options)
             else:
+                when_reading(options)
                 episodes = load_episodes(given)
                 check_against(episodes.setting, self.setting)
                 windows = Windows(episodes, context=self.network.config.context, endings=True)
                 ends = np.cumsum(episodes.lengths) - 1
                 examples += [replace(windows[int(end)], id=f"{episodes.name}, episode {item.id}")
                              for end, item in zip(ends, episodes, strict=True)]  # fmt: skip
+        if len({type(item) for item in examples}) > 1:
+            raise UserError("Returns, maps and recorded episodes cannot be mixed.", "Name those of one kind at a time.")
         return examples
 
     def held_out(self, data: str | None = None) -> Split:
         return self.to_score(data, EvaluateOptions())
 
     def sample(self, data: str | None = None) -> Split:
-        options = RunOptions()
-        return self.to_score(data, EvaluateOptions(episodes=options.episodes, returns=f"{self.around.target}"))
+        if data is not None:
+            return self.held_out(data)
+        asked = self.network.config.conditioned and not routes.on_maps(self.setting)
+        few = EvaluateOptions(episodes=RunOptions().episodes, returns=f"{self.around.target}" if asked else "")
+        return self.to_score(None, few)
 
     def to_score(self, data: str | None, options: EvaluateOptions) -> Split:
         """Episodes (or maps) of fresh seeds; where there is no environment, or `data` is given, actions of held-out
         episodes."""
         self.play_in(options.env)
         if data is None and options.episodes and routes.on_maps(self.setting):
+            when_planning(options)
             maps = routes.routes(self.setting, count=options.episodes, seed=options.seed)
             return Split(name=self.setting.env, part="fresh seeds", examples=maps)
-        hindrance = targets.available(self.setting) if options.episodes else "no episodes are asked for"
+        hindrance = targets.hindrance(self.setting) if options.episodes else UserError("No episodes are asked for.")
         if not hindrance and data is None:
-            asked = options.asked or targets.sweep(self.around.data, self.around.target)
-            asked = sorted({*asked, self.around.target}) if self.network.config.conditioned else [0.0]
-            self._warned = tuple(targets.warnings_of(asked, self.around.data).values())
-            return Split(name=self.setting.env, part="fresh seeds", examples=self._plays(asked, options))
+            return self._sweep(options)
         if data is None and self.around.data is None:
-            raise UserError(f"Nothing can be scored: {hindrance}.", "Name recorded episodes with --data.")
+            raise UserError(f"Nothing can be scored. {hindrance}", "Or name recorded episodes with --data.")
+        when_reading(options, hindrance.what.rstrip(".") if hindrance and data is None and options.episodes else "")
         parts = collect(data or self.around.data.name)  # pyright: ignore[reportOptionalMemberAccess]
         held = parts.held_out()
         check_against(held.examples.setting, self.setting)  # pyright: ignore[reportAttributeAccessIssue]
         windows = Windows(held.examples, context=self.network.config.context, endings=True)  # pyright: ignore[reportArgumentType]
         every = max(1, len(windows) // MOST_WINDOWS)
         return replace(held, examples=Windows(windows.episodes, context=windows.context, endings=True, every=every))
+
+    def _sweep(self, options: EvaluateOptions) -> Split:
+        """Episodes that are asked for several returns."""
+        self._check_playing(options)
+        asked = options.asked or targets.sweep(self.around.data, self.around.target)
+        asked = sorted({*asked, self.around.target}) if self.network.config.conditioned else [0.0]
+        self._warned = tuple(targets.warnings_of(asked, self.around.data).values())
+        return Split(name=self.setting.env, part="fresh seeds", examples=self._plays(asked, options))
+
+    def _check_playing(self, options: RunOptions) -> None:
+        choices = self.setting.action.kind != "box"
+        when_playing(options, conditioned=self.network.config.conditioned, choices=choices)
+
+    def _check_asked(self, given: Any, asked: float, options: RunOptions) -> None:
+        """Raise UserError unless a return can be asked for, and is asked for once."""
+        if not np.isfinite(asked):
+            raise UserError(f"A return to ask for is a finite number, not {given}.")
+        if routes.on_maps(self.setting) or not self.network.config.conditioned:
+            raise UserError(f"This policy is told no return, so {given} cannot be asked for.", "Leave it out.")
+        if options.returns:
+            raise UserError(
+                f"Returns are asked for twice: {given}, and --returns {options.returns.strip()}.", "Leave one out."
+            )
+        self._require_environment()
+        self._check_playing(options)
 
     def _plays(self, asked: Sequence[float], options: RunOptions) -> list[Play]:
         warned = targets.warnings_of(asked, self.around.data) if self.network.config.conditioned else {}
@@ -187,17 +220,17 @@ class ControlTask(Task):
             )
 
     def _require_environment(self) -> None:
-        if hindrance := targets.available(self.setting):
+        if hindrance := targets.hindrance(self.setting):
             raise UserError(
-                f"No episode can be played: {hindrance}.",
-                "Name recorded episodes to see what the policy would do, or tsuite evaluate --data.",
+                f"No episode can be played: {hindrance.what}",
+                f"Recorded episodes can be named, to see what the policy would do. {hindrance.hint}".strip(),
             )
 
     def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Any:
         if isinstance(examples[0], Play):
             return PlayBatch(plays=tuple(examples))
         if isinstance(examples[0], routes.Route):
-            return routes.batch_of(examples, self.network.config.picture)
+            return routes.RouteBatch(routes=tuple(examples))
         config = self.network.config
         return batch_of(examples, context=config.context, chunk=config.chunk)
 
@@ -268,14 +301,14 @@ class ControlTask(Task):
     def summarise(self, results: Sequence[Any]) -> Summary:
         if results and isinstance(results[0], Plan):
             return routes.summarise(results)
-        return show.summarise(results, self.around)
+        conduct = self._theatre.report() if self._theatre else {}
+        return replace(show.summarise(results, self.around), conduct=conduct)
 
     def table(self, results: Sequence[Any], summary: Summary) -> Any:
         if results and isinstance(results[0], Plan):
             return routes.table(results, summary)
-        stage = self._theatre
-        said = [part.words() for part in (stage.guard, stage.watchdog) if part is not None] if stage else []
-        return show.table(results, summary, self.around, [*self._warned, *filter(None, said)])
+        said = self._theatre.words() if self._theatre else []
+        return show.table(results, summary, self.around, [*self._warned, *said])
 
     def render(self, results: Sequence[Any], folder: Path, options: RunOptions) -> list[Path]:
         from . import files

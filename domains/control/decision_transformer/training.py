@@ -20,11 +20,12 @@ from ..data import check_against, collect
 from ..episodes import Episodes
 from ..safety import Statistics
 from ..scores import summary_of
+from ..words import counted
 from . import routes, sizes, targets
 from .checkpoints import Around, DataFacts
 from .config import DecisionTransformerConfig
 from .model import DecisionTransformer
-from .options import FRESH, EvaluateOptions, FinetuneOptions
+from .options import FRESH, EvaluateOptions, FinetuneOptions, refuse
 from .plays import Play, returns_of
 from .windows import Windows
 
@@ -42,6 +43,8 @@ def prepare(
     parts = data if isinstance(data, Collection) else collect(data)
     parts.splits()  # says what is missing
     episodes: Episodes = parts.train
+    if routes.on_maps(episodes.setting):
+        refuse(options, ("baselines",), "on maps no return is told; plans are compared with those of A*")
     learnt = episodes.best(options.top) if options.top else episodes
     scratch = checkpoint in (None, "none", "scratch")
     if scratch:
@@ -57,7 +60,10 @@ def prepare(
         task.around = replace(task.around, statistics=statistics_of(learnt))
     task.play_in(options.env)
     task.plan = options
-    hindrance = targets.available(task.around.setting)
+    hindrance = targets.hindrance(task.around.setting)
+    if hindrance and options.baselines:
+        raise UserError(f"--baselines play episodes, and none can be played: {hindrance.what}", hindrance.hint)
+    sizes.check_room(config, options)
     windows = Windows(learnt, context=config.context)
     every = sizes.every(len(windows), options.batch_size)
     examples = Windows(learnt, context=config.context, every=every, drawn=True) if every > 1 else windows
@@ -66,7 +72,7 @@ def prepare(
     splits = Splits(
         train=Split(name=parts.name, part="train", examples=examples, sha256=parts.sha256),
         validation=Split(name=parts.name, part="validation", examples=checks, sha256=parts.sha256),
-        test=_test(parts, task, playable=not hindrance),
+        test=_test(parts, task, plays=options.episodes > 0, playable=not hindrance),
     )
     options = sizes.decided(options, dim=config.dim, fresh=scratch, maps=config.rounds > 0)
     chosen = (*parts.notices, *_in_words(options, parts, learnt, task, hindrance))
@@ -91,6 +97,9 @@ def _from_scratch(
     config = DecisionTransformerConfig(**facts)
     shape, rest = split_settings(settings, config, options)
     config, options = override(config, shape), override(options, rest)
+    longest = int(episodes.lengths.max())
+    if config.context > longest:  # nothing could be learnt of what lies further back
+        config, options = replace(config, context=longest), replace(options, context=config.context)
     network = DecisionTransformer(config)
     mean, std = moments(episodes, pictures=setting.observation.is_image, last=config.channels_last)
     if setting.observation.kind == "box":
@@ -142,14 +151,14 @@ def _observations(episodes: Episodes) -> np.ndarray:
     return np.concatenate(parts).astype(np.float64)
 
 
-def _test(parts: Collection, task: Any, *, playable: bool) -> Split | None:
+def _test(parts: Collection, task: Any, *, plays: bool, playable: bool) -> Split | None:
     """Fresh episodes of the environment, asked for the return that will be chosen; else actions of held-out ones."""
-    if routes.on_maps(task.around.setting):
+    if plays and routes.on_maps(task.around.setting):
         maps = routes.routes(task.around.setting, count=EvaluateOptions().episodes, seed=FRESH)
         return Split(name=task.around.setting.env, part="fresh seeds", examples=maps)
-    if playable:
-        plays = [Play(id=f"seed {seed}", seed=seed, target=None) for seed in _fresh(EvaluateOptions().episodes)]
-        return Split(name=task.around.setting.env, part="fresh seeds", examples=plays)
+    if plays and playable:
+        fresh = [Play(id=f"seed {seed}", seed=seed, target=None) for seed in _fresh(EvaluateOptions().episodes)]
+        return Split(name=task.around.setting.env, part="fresh seeds", examples=fresh)
     if not len(parts.test):
         return None
     windows = Windows(parts.test, context=task.network.config.context, every=task.network.config.context)
@@ -166,7 +175,7 @@ def _fresh(count: int) -> range:
 def settle(task: Any, splits: Splits) -> None:
     """Choose the return to ask for on validation seeds, and score what was trained beside it on fresh ones."""
     around, options = task.around, task.plan
-    if options is None or targets.available(around.setting):
+    if options is None or targets.hindrance(around.setting):
         return
     if task.network.config.conditioned and options.episodes:
         target, tried = targets.choose(around.setting, task.actor(), around.data, episodes=options.episodes)
@@ -213,33 +222,49 @@ def cloned(task: Any, splits: Splits, share: float) -> dict[str, Any]:
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def _in_words(options: FinetuneOptions, parts: Collection, learnt: Episodes, task: Any, hindrance: str) -> list[str]:
+def _in_words(
+    options: FinetuneOptions, parts: Collection, learnt: Episodes, task: Any, hindrance: UserError | None
+) -> list[str]:
     config, facts = task.network.config, task.around.data
     assert facts is not None
+    longer = f" (no episode is longer; {options.context:,} were asked for)" if options.context > config.context else ""
+    told = "told the return still asked for" if config.conditioned else "cloning, told no return"
+    looks = f"{told}; context {counted(config.context, 'step')}{longer}; returns divided by {config.return_scale:.4g}"
+    if config.rounds:
+        looks = f"reads a map {counted(config.rounds, 'time')} over, and says what cost remains from every cell"
     counts = ", ".join(f"{name} {len(getattr(parts, name)):,}" for name in ("train", "validation", "test"))
     setting = task.around.setting
     sentences = [
         f"{setting.words()}; episodes: {counts}; returns {facts.low:g} to {facts.high:g}, mean {facts.mean:.4g}",
-        f"{'told the return still asked for' if config.conditioned else 'cloning, told no return'}; context "
-        f"{config.context} steps, width {config.dim}, {config.depth} layers, {count_parameters(task.network):,} "
-        f"parameters; returns divided by {config.return_scale:.4g}",
+        f"{looks}; width {config.dim}, {counted(config.depth, 'layer')}, "
+        f"{counted(count_parameters(task.network), 'parameter')}",
         f"{_length(options)}, learning rate {options.lr:g}, batches of {options.batch_size} windows",
     ]
     if options.top:
         sentences.append(
-            f"learns from the best {len(learnt):,} of {len(parts.train):,} episodes ({options.top:.0%} of the steps)"
+            f"learns from the best {len(learnt):,} of {counted(len(parts.train), 'episode')} "
+            f"({options.top:.0%} of the steps)"
         )
     if config.chunk > 1:
         sentences.append(f"says {config.chunk} actions ahead")
+    return [*sentences, *_target_in_words(options, facts, hindrance, conditioned=config.conditioned)]
+
+
+def _target_in_words(
+    options: FinetuneOptions, facts: DataFacts, hindrance: UserError | None, *, conditioned: bool
+) -> list[str]:
+    """What is played to choose the return to ask for, if anything."""
+    high = [f"asks for {facts.high:g}, the highest return of the data, where nobody says another"] * conditioned
+    if not options.episodes:
+        return [*high, "no episodes are played (--episodes 0): held-out actions are scored at last"]
     if hindrance:
-        sentences.append(f"no episodes are played to choose the return to ask for: {hindrance}")
-    elif config.conditioned and options.episodes:
-        tried = ", ".join(f"{value:g}" for value in targets.candidates(facts))
-        sentences.append(
-            f"the return to ask for is chosen among {tried} by {options.episodes} episodes of validation seeds each"
-        )
-    return sentences
+        return [*high, f"no episodes are played: {str(hindrance).rstrip('.')}"]
+    if not conditioned:
+        return []
+    tried = ", ".join(f"{value:g}" for value in targets.candidates(facts))
+    seeds = f"{counted(options.episodes, 'episode')} of validation seeds each"
+    return [f"the return to ask for is chosen among {tried} by {seeds}"]
 
 
 def _length(options: FinetuneOptions) -> str:
-    return f"{options.max_steps:,} steps" if options.max_steps else f"{options.epochs} epochs"
+    return counted(options.max_steps, "step") if options.max_steps else counted(options.epochs, "epoch")

@@ -56,6 +56,9 @@ def test_moves_as_people_write_them() -> None:
         == [3, 3, 2]
     )
     assert read_moves(TIC_TAC_TOE, "5;1;9") == [4, 0, 8]
+    for typed, said in (("abc", "^'abc' is no move"), ("4 d9", "^'9' in 'd9' is no move")):
+        with pytest.raises(UserError, match=said):
+            read_moves(TIC_TAC_TOE if typed == "abc" else CONNECT_FOUR, typed)
     for game, wrong in ((CONNECT_FOUR, "4 8"), (CONNECT_FOUR, "4 0"), (TIC_TAC_TOE, "a"), (CONNECT_FOUR, "4 ²")):
         with pytest.raises(UserError, match=f"is no move of {game.name}, which are 1 to {game.moves}"):
             read_moves(game, wrong)

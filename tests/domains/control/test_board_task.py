@@ -131,7 +131,8 @@ def test_from_python() -> None:
     [
         (("run", "4 9"), "4 9: '9' is no move of connect-four"),
         (("run", "1111111"), "1111111: move 7, 1, is not possible: the column is full"),
-        (("run", "1212121"), "the game is over"),
+        (("run", "1212121"), "1212121: the game is over"),
+        (("run", "none.txt"), "There is no file none.txt. Give moves (4 4 3), or a .txt"),
         (("run", "--game", "chess"), "--game cannot be 'chess'"),
         (("run", "--search", "9"), "--search takes 0, 1 or 2 moves"),
         (("run", "4", "--set", "dim=3"), "cannot be set"),
@@ -147,6 +148,18 @@ def test_from_python() -> None:
 def test_mistakes_are_one_sentence(words: tuple[Any, ...], said: str) -> None:
     verb, *rest = words
     assert said in " ".join(ask(verb, *rest, code=2).err.split())
+
+
+def test_a_file_of_games_is_advised_line_by_line() -> None:
+    Path("games.txt").write_text("4 4 3\n# a remark\ntic-tac-toe: 5 1\n")
+    said = ask("run", "games.txt", "44", "--json").json
+    assert [item["id"] for item in said["results"]] == ["games.txt, line 1", "games.txt, line 3", "44"]
+    assert [len(item["chances"]) for item in said["results"]] == [7, 9, 7]
+    Path("games.txt").write_text("4 4 3\n1212121\n")
+    over = ask("run", "games.txt", "--json", code=2).json["results"][1]
+    assert over["error"] == "games.txt, line 2: the game is over, there is nothing to advise."
+    Path("games.txt").write_text("4 4 8\n")
+    assert "games.txt, line 1: '8' is no move of connect-four" in ask("run", "games.txt", code=2).err
 
 
 def test_the_same_match_whatever_is_played_beside_it() -> None:

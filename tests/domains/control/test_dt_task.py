@@ -92,7 +92,13 @@ def test_episodes_do_not_depend_on_their_neighbours() -> None:
 
 def test_safely_and_at_a_fixed_rate() -> None:
     report = flow.run(request(), [], RunOptions(episodes=1, film=False, safe=True, hz=200.0))
-    assert "200 Hz held" in text(report.shown)
+    plain = report.to_json()
+    steps = plain["results"][0]["steps"]
+    assert (plain["guard"]["actions"], plain["guard"]["clipped"]) == (steps, 0)
+    assert (plain["watchdog"]["hz"], plain["watchdog"]["ticks"]) == (200, steps)
+    assert f"Nothing had to be changed in {steps} actions." in text(report.shown)
+    assert "200 Hz " in text(report.shown)
+    assert "guard" in flow.evaluate(request(), EvaluateOptions(episodes=1, returns="9", safe=True)).to_json()
     with pytest.raises(UserError, match="rate limit is for numbers"):
         flow.run(request(), [], RunOptions(episodes=1, film=False, safe=True, rate_limit=0.1))
     with pytest.raises(UserError, match="more than this policy says ahead, 1"):

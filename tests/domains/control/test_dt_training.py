@@ -163,7 +163,7 @@ def test_wrong_options_are_named(options: dict[str, Any], said: str) -> None:
 
 def test_wrong_asking_is_named() -> None:
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"returns": "50,much"}, "--returns takes numbers"), ({"rate_limit": 1.0}, "part of --safe"),
+        ({"returns": "50,much"}, "--returns takes finite numbers"), ({"rate_limit": 1.0}, "part of --safe"),
         ({"hz": 50.0, "batch": 4}, "leave --batch at 1"), ({"execute": 0}, "--execute must be at least 1"),
     )  # fmt: skip
     for options, said in wrong:

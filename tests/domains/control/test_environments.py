@@ -72,6 +72,19 @@ def test_without_a_screen_egl_is_asked_for_unless_something_else_was(monkeypatch
     assert os.environ["MUJOCO_GL"] == "osmesa"
 
 
+@pytest.mark.parametrize("word", ["nan", "-inf", "NaN", "Infinity", "1e999"])
+def test_options_are_finite(word: str) -> None:
+    with pytest.raises(UserError, match=f"--set takes finite numbers, not {word}"):
+        environments.options_of({"gravity": word})
+    told = environments.options_of({"a": "1.5", "b": "True", "c": "information", "d": "-2"})
+    assert told == {"a": 1.5, "b": True, "c": "information", "d": -2}
+
+
+def test_steps_a_second() -> None:
+    rates = [environments.frame_rate(env) for env in ("CartPole-v1", "tsuite/GridPath-v0", "", "Nowhere-v0")]
+    assert rates == [50, 8, None, None]
+
+
 def test_gymnasium_is_asked_for_by_its_extra() -> None:
     code = (
         "import sys; sys.modules['gymnasium'] = None\n"

@@ -129,7 +129,7 @@ def test_demonstrations(tmp_path: Path) -> None:
     assert found[0].rewards.tolist() == [0, 0]
     assert "There are no rewards: 0 is taken, good for cloning only." in found.notices
     assert "Not read: observation.images.top." in found.notices
-    assert "It is said to hold 3 episodes of 9 steps in all, and holds 2 of 3." in found.notices
+    assert "It is said to hold 3 episodes of 9 steps in all, and holds 2 episodes of 3 steps." in found.notices
     assert "Nothing says where episodes end: the last step of each is taken as truncated." in found.notices
 
 
@@ -152,7 +152,7 @@ def test_a_set_that_was_cut_since(folder: Path) -> None:
     assert found[3].truncations.tolist() == [True]
     assert any("stopped without an end" in text for text in found.notices)
     assert any(OWN in text for text in found.notices)
-    assert "It is said to hold 4 episodes of 17 steps in all, and holds 4 of 15." in found.notices
+    assert "It is said to hold 4 episodes of 17 steps in all, and holds 4 episodes of 15 steps." in found.notices
 
 
 def test_what_cannot_be_read(tmp_path: Path, folder: Path) -> None:

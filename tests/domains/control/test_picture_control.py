@@ -37,6 +37,17 @@ def test_every_return_is_in_a_bar(values: list[float]) -> None:
     assert len(edges) <= 34
 
 
+def test_no_bar_lies_beyond_the_highest_return() -> None:
+    assert _edges(np.array([9.0, 137.0, 500.0])).tolist()[-2:] == [480, 500]
+    assert _edges(np.array([0.5, 1.75])).max() == pytest.approx(1.75, abs=0.05)
+
+
+def test_ticks_are_whole_where_what_is_counted_is_whole(tmp_path: Path) -> None:
+    drawn = text(draw_returns(tmp_path / "a.svg", {"": [1.0, 2.0, 2.0, 3.0, 4.0]}))
+    for half in ("0.5", "1.5", "2.5"):
+        assert f"<!-- {half} -->" not in drawn
+
+
 def test_achieved_against_asked(tmp_path: Path) -> None:
     asked = np.repeat([50, 100, 500], 4)
     path = draw_asked(

@@ -186,7 +186,7 @@ def test_smaller_maps_stand_in_the_corner_of_a_larger_one(network):
 
 
 def test_what_a_network_cannot_do_is_said(network):
-    with pytest.raises(UserError, match="16 x 16 cells, the network knows 8 x 8"):
+    with pytest.raises(UserError, match="16 x 16 cells; the network knows up to 8 x 8"):
         planning.guesses(network, maps(1, 16))
     mute = DecisionTransformer(dataclasses.replace(CONFIG, value=False)).eval()
     with pytest.raises(UserError, match="does not say what return"):

@@ -78,17 +78,38 @@ def test_run_plans_on_a_persons_map(tmp_path: Path) -> None:
     assert "cells expanded, A* expands" in text(report.shown)
 
 
-def test_run_says_where_there_is_no_path_and_leaves_out_what_is_no_map(tmp_path: Path) -> None:
+def test_run_says_where_there_is_no_path_and_what_is_no_map(tmp_path: Path) -> None:
     Path("shut.txt").write_text(SHUT)
-    Path("large.txt").write_text("S" + "." * 20 + "G")
-    report = flow.run(request(), ["shut.txt", "large.txt"], RunOptions(batch=2))
-    plain = json.loads(json.dumps(report.to_json()))
-    assert not plain["results"][0]["found"]
+    report = flow.run(request(), ["shut.txt"], RunOptions(batch=2))
+    assert not report.results[0].found
     assert "There is no path" in text(report.shown)
-    assert "large.txt has 1 x 22 cells, the network knows 8 x 8" in plain["results"][1]["error"]
+    assert "+ also expanded" in text(report.shown)
     Path("torn.txt").write_text("S.\n..G\n")
     with pytest.raises(UserError, match=r"Line 2 of torn\.txt"):
         flow.run(request(), ["torn.txt"], RunOptions())
+
+
+def test_a_map_that_is_too_large_is_planned_without_the_network() -> None:
+    Path("large.txt").write_text("S" + "." * 20 + "G")
+    Path("hall.txt").write_text(HALL)
+    report = flow.run(request(), ["large.txt", "hall.txt"], RunOptions(batch=2))
+    large, small = report.results
+    assert large.path == large.weighted
+    assert (large.cost, small.found, small.notices) == (21, True, ())
+    said = "large.txt: it has 1 x 22 cells; the network knows up to 8 x 8: planned by weighted A*"
+    assert any(said in notice for notice in report.notices)
+
+
+def test_options_and_returns_that_a_plan_has_no_use_for_are_refused() -> None:
+    for options in (RunOptions(returns="5"), RunOptions(safe=True), RunOptions(hz=50.0), RunOptions(temperature=1.0)):
+        with pytest.raises(UserError, match=r"does nothing here: on a map the whole path is planned at once"):
+            flow.run(request(), [], options)
+    with pytest.raises(UserError, match="This policy is told no return, so 50 cannot be asked for"):
+        flow.run(request(), ["50"], RunOptions())
+    with pytest.raises(UserError, match="--returns does nothing here"):
+        flow.evaluate(request(), EvaluateOptions(returns="50"))
+    with pytest.raises(UserError, match=r"There is no file none\.txt\. A map is lines"):
+        flow.run(request(), ["none.txt"], RunOptions())
 
 
 def test_run_without_a_map_takes_those_of_the_environment() -> None:

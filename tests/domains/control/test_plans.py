@@ -58,7 +58,7 @@ def test_where_there_is_no_path_that_is_said():
     plan = make_plan(WALLED, np.ones((3, 4)), weight=2.0)
     assert not plan.found
     assert (plan.cells, plan.cost, plan.expansions, plan.gap, plan.share) == ((), math.inf, 6, 0.0, 1.0)
-    assert "There is no path: all 6 cells" in words(plan)
+    assert "There is no path: looked at 6 cells, all that" in words(plan)
     assert json.loads(json.dumps(plan.to_json()))["cost"] is None
     assert score([plan]) == {}
 

@@ -91,7 +91,7 @@ def test_a_mixture_draws_one_of_several_for_each_episode() -> None:
     assert all(len(episode) == 500 for episode in episodes if episode.policy == "scripted")
 
 
-@pytest.mark.parametrize("words", ["random", "mix:1*noisy:0.1-0.6+1*drift:20-90+1*late:10-50+1*random"])
+@pytest.mark.parametrize("words", ["random", "mix:0.25*noisy:0.1-0.6+0.25*drift:20-90+0.25*late:10-50+0.25*random"])
 def test_an_episode_is_the_same_beside_any_others(words: str) -> None:
     together = played("CartPole-v1", words, range(12))
     alone = [played("CartPole-v1", words, [seed])[0] for seed in range(12)]
@@ -119,7 +119,9 @@ def test_random_is_anything_there_is() -> None:
         ("CartPole-v1", "mix:0.5*scripted+x", r"no policy 'scripted\+x'"),
         ("CartPole-v1", "mix:scripted", "cannot be read at"),
         ("CartPole-v1", "mix:0*scripted", "cannot be read at"),
-        ("CartPole-v1", "mix:1*scripted+1*nothing", "no policy 'nothing'"),
+        ("CartPole-v1", "mix:0.5*scripted+0.5*nothing", "no policy 'nothing'"),
+        ("CartPole-v1", "mix:0.5*scripted+0.9*random", r"add up to 1\.4, not to 1"),
+        ("CartPole-v1", "mix:0.5*random", r"add up to 0\.5, not to 1"),
         ("Pendulum-v1", "drift:50", "drift: is for CartPole-v1"),
         ("HalfCheetah-v5", "scripted", "no scripted controller for HalfCheetah-v5"),
         ("CartPole-v1", "sb3:ppo", "names no algorithm and file"),

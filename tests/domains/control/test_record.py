@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tsuite.core.errors import Interrupted, UserError
+from tsuite.domains.control import environments
 from tsuite.domains.control.record import CHUNK, record
 from tsuite.domains.control.store import Writer, read_store
 
@@ -119,6 +120,36 @@ def test_what_a_process_fails_at_is_said(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "failed at step" in done.stdout
     assert "the belt came off" in done.stdout
+
+
+FAULTY = """
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+class Faulty(CartPoleEnv):
+    begun = 0
+    def reset(self, **how):
+        Faulty.begun += 1
+        return super().reset(**how)
+    def step(self, action):
+        seen, _, *rest = super().step(action)
+        return seen, float("nan") if Faulty.begun > WHOLE else 1.0, *rest
+gymnasium.register("FaultyWHOLE-v0", Faulty, max_episode_steps=5)
+"""
+
+
+@pytest.mark.parametrize("whole", [0, CHUNK])
+def test_rewards_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"faulty{whole}.py").write_text(FAULTY.replace("WHOLE", str(whole)))
+    folder = tmp_path / "new" / "made"
+    with pytest.raises(
+        UserError, match=rf"Faulty{whole}-v0 gave nan as the reward of step 0 of the episode of seed"
+    ) as caught:
+        record(environments.name(f"faulty{whole}:Faulty{whole}-v0"), "random", folder, episodes=12, workers=1)
+    assert folder.parent.exists() == folder.exists() == bool(whole)
+    assert ("The 8 episodes recorded before are kept in" in str(caught.value)) == bool(whole)
+    if whole:
+        assert len(read_store(folder)) == CHUNK
 
 
 @pytest.mark.slow

@@ -22,6 +22,15 @@ def test_actions_outside_the_bounds_are_clipped_and_counted() -> None:
     assert guard.words() == "Of 2 actions 1 clipped to the bounds."
 
 
+def test_that_nothing_had_to_be_done_is_said() -> None:
+    guard = Guard(TORQUE)
+    assert guard.words() == ""
+    for _ in range(2):
+        guard.check(SEEN, np.array([[0.5, 1.0], [0.5, 2.0]], np.float32))
+    assert guard.words() == "Nothing had to be changed in 4 actions."
+    assert guard.report() == {"actions": 4, "clipped": 0, "slowed": 0, "held": 0, "unusual": 0}
+
+
 def test_nothing_that_is_no_number_reaches_the_machine() -> None:
     guard = Guard(TORQUE)
     first, flags = guard.check(SEEN, np.array([[np.nan, 1.0], [0.5, 2.0]], np.float32))
@@ -115,7 +124,22 @@ def test_ticks_are_absolute_so_that_lateness_does_not_add_up() -> None:
     clock.now += 0.002
     assert watchdog.wait() == 0
     assert clock.now == pytest.approx(0.1)
-    assert (watchdog.ticks, watchdog.missed) == (5, 1)
+    assert (watchdog.ticks, watchdog.missed, watchdog.late_steps) == (5, 1, 1)
+    assert watchdog.words().startswith(
+        "50 Hz NOT held, 1 of 5 steps was late by more than 2 ms, at worst by 5.00 ms; work p50 "
+    )
+
+
+def test_a_rate_that_cannot_be_held_is_not_said_to_be_held() -> None:
+    clock = Clock()
+    watchdog = Watchdog(20_000, clock=clock, sleep=clock.sleep)
+    assert watchdog.words() == ""
+    for _ in range(3):
+        clock.now += 0.00021  # four periods and a bit: several ticks are missed at each step
+        watchdog.wait()
+    report = watchdog.report()
+    assert (report["held"], report["ticks"], report["late_steps"], report["missed"]) == (False, 3, 3, 12)
+    assert "20000 Hz NOT held, 3 of 3 steps were late" in watchdog.words()
 
 
 def test_a_step_that_takes_several_periods_misses_each_of_them() -> None:
@@ -150,6 +174,6 @@ def test_a_real_clock_is_held() -> None:
     for _ in range(20):
         watchdog.wait()
     assert time.perf_counter() - begun >= 0.0999
-    assert "200 Hz held for 20 steps" in watchdog.words()
+    assert watchdog.words().startswith("200 Hz ")
     with pytest.raises(UserError, match="not 0"):
         Watchdog(0)

@@ -10,6 +10,7 @@ from tsuite.core.errors import UserError
 from tsuite.domains.control.columns import recognise
 from tsuite.domains.control.data import load_episodes, write_episodes
 from tsuite.domains.control.tables import read_table
+from tsuite.domains.control.words import counted, reason
 
 from .tiny_episodes import SPACES, changed, make, same
 
@@ -139,9 +140,14 @@ WHOLE = ("0,0,1,2,0,1,false,false", "0,1,3,4,1,1,true,false")
         (rows(*WHOLE, "1,0,,5,1,1,true,false"), r"Episode 1: observations holds nan at \[0, 0\]"),
         (rows(*WHOLE, "1,0,1,5,,1,true,false"), r"Episode 1: actions holds nan at \[0\]"),
         (rows(*WHOLE, "1,,1,5,1,1,true,false"), r"row 3: the step \(step\) is missing"),
-        (rows("0,0,1,2,left,1,true,false"), "the column action holds 'left', which is no number"),
+        (rows("0,0,1,2,left,1,true,false"), "row 1: the column action holds 'left', which is no number"),
+        (
+            rows(*WHOLE, "1,0,1,abc,0,1,true,false"),
+            "csv, row 3: the column observation_1 holds 'abc', which is no number",
+        ),
+        (rows(*WHOLE, "1,0,1,2,0,,true,false", "2,0,1,2,0,1 €,1,0"), "row 4: the column reward holds '1 €', which"),
         (rows("0,0,1,2,0,,true,false"), "No episode can be used.*the reward at step 0 is missing"),
-        (HEAD.replace("reward", "value") + "0,0,1,2,0,1,true,false\n", "no column with the reward; it has episode, "),
+        (HEAD.replace("reward", "value") + "0,0,1,2,0,1,true,false\n", r"it has episode, .*\. Call it reward\.$"),
         (HEAD, "has no rows"),
         ("", "cannot be read as a table"),
     ],
@@ -158,7 +164,7 @@ def test_bad_rows(text: str, words: str, tmp_path: Path) -> None:
         ((*WHOLE, "1,0,1,2,0,1,false,false"), ["0", "1"], "Cut short: episode 1 stopped without an end"),
         ((*WHOLE, "1,0,1,2,,,,"), ["0"], "Left out: episode 1, without a step."),
         ((WHOLE[1], WHOLE[0]), ["0"], "Rows were out of order and are sorted, the first at episode 0, step 1."),
-        ((*WHOLE, WHOLE[1]), ["0"], "1 rows were there twice, the first episode 0, step 1."),
+        ((*WHOLE, WHOLE[1]), ["0"], "1 row was there twice: episode 0, step 1."),
         (
             (*WHOLE, "1,0,1,2,0,1,false,false", "1,5,1,2,0,1,true,false"),
             ["0"],
@@ -171,6 +177,36 @@ def test_what_is_mended_and_said(lines: tuple, ids: list, words: str, tmp_path: 
     assert [item.id for item in found] == ids
     assert any(words in notice for notice in found.notices), found.notices
     assert found[0].observations[:2].tolist() == [[1, 2], [3, 4]]
+
+
+def test_numbers_that_are_written_otherwise(tmp_path: Path) -> None:
+    lines = ("0,0,1,2,0, 1 ,True,false", "0,1,3,4,1,N/A,true,false", "1,0,1,2,0,2.5,true,false")
+    found = load_episodes(written(tmp_path, rows(*lines)))
+    assert [item.rewards.tolist() for item in found] == [[2.5]]
+    assert any("the reward at step 1 is missing" in notice for notice in found.notices)
+
+
+def test_types_are_told_by_the_whole_file(tmp_path: Path) -> None:
+    lines = [f"1,0,1,1,{'remark ' * 1_000}"] * 200  # more than the first block of pyarrow
+    found = load_episodes(written(tmp_path, "\n".join(["obs,action,reward,done,note", *lines, "1,0,0.5,1,"])))
+    assert found.returns[[0, -1]].tolist() == [1, 0.5]
+
+
+def test_lists_of_words(tmp_path: Path) -> None:
+    columns = {"episode": [3, 4], "obs": [["1"], ["two"]], "action": [0, 1], "reward": [1, 1]}
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="the lists of the column obs hold '1', which is no number"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_complaints_of_others_end_with_one_stop(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_text("no parquet")
+    with pytest.raises(UserError) as caught:
+        read_table(tmp_path / "t.parquet")
+    assert ".." not in str(caught.value)
+    assert reason(OSError(2, "No such file or directory")) == "No such file or directory"
+    assert (reason(KeyError("spaces")), reason(ValueError("a\nb."))) == ("it has no 'spaces'", "a b")
+    assert [counted(number, "row") for number in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
 
 
 def test_shapes_that_differ(tmp_path: Path) -> None:
