@@ -151,6 +151,19 @@ def test_early_stop_and_monitoring_the_loss(tmp_path):
     assert train_toy(tmp_path, task=Toy(), epochs=9, patience=2, resume=True).steps == 18
 
 
+def test_validations_between_the_ends_of_epochs(tmp_path):
+    train_toy(tmp_path / "seldom", epochs=2)
+    often = train_toy(tmp_path / "often", epochs=2, validate_every=4)
+    assert [line["step"] for line in often.history] == [4, 6, 8, 12]
+    assert [line["epoch"] for line in often.history] == [1, 1, 2, 2]
+    states = tmp_path / "often" / "checkpoints"
+    assert (states / "step-12").is_dir()
+    seldom = {line["step"]: line["loss"] for line in read_metrics(tmp_path / "seldom") if line["split"] == "validation"}
+    assert {
+        line["step"]: line["loss"] for line in often.history if line["step"] in seldom
+    } == seldom  # it changes nothing
+
+
 def test_bf16(tmp_path):
     task = Toy()
     train_toy(tmp_path, task=task, precision="bf16", epochs=1)
