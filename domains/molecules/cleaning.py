@@ -22,7 +22,8 @@ TAKEN = {
 
 @dataclass
 class Kept:
-    """Molecules in the order they were read: SMILES, key, what was given where it differs, name, values, part."""
+    """Molecules in the order they were read: SMILES, key, what was given where it differs, name, values, part; `again`:
+    the numbers of those that came more than once; `told`: what else a person should know."""
 
     smiles: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -32,6 +33,8 @@ class Kept:
     parts: list[int] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     taken: Counter[str] = field(default_factory=Counter)
+    again: dict[int, list[dict[str, float]]] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
     repeated: int = 0
     lines: int = 0
 
@@ -51,7 +54,7 @@ class Kept:
         if self.repeated:
             told.append(f"Repeated (equal InChIKey), each kept once: {self.repeated:,}.")
         told += [f"{words}: {self.taken[what]:,}." for what, words in TAKEN.items() if self.taken[what]]
-        return told
+        return [*told, *self.told]
 
 
 REPEATED = "the same molecule as "
@@ -77,6 +80,7 @@ def clean_entries(
             if at < len(kept.smiles):
                 kept.repeated += 1
                 kept.rejected.append(_rejected(entry, f"{REPEATED}{places[at]}"))
+                kept.again.setdefault(at, []).append(dict(entry.values))
                 kept.parts[at] = max(kept.parts[at], part)
                 continue
             places.append(entry.where)

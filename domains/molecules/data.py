@@ -23,6 +23,7 @@ from ...core.sources.digest import listener
 from .believed import CANONICAL, store_believed
 from .cleaning import Kept, clean_entries, with_part
 from .files import ENDINGS, Entry, Rejected, read_file, read_rejected, write_rejected
+from .measurements import averaged, measured_only
 from .splits import PARTS, Way, by_hash, by_scaffold, ranks
 from .stored import Stored, write_facts, write_part
 
@@ -72,6 +73,7 @@ def collect(
     column: str = "",
     split: Way = "fixed",
     shares: tuple[float, float, float] | None = None,
+    targets: Sequence[str] = (),
     keep_stereo: bool = True,
     workers: int = 0,
     progress: Progress | None = None,
@@ -82,7 +84,9 @@ def collect(
     Salts are stripped, isotope labels removed, molecules made canonical and kept once (by InChIKey); what is left out
     is listed in `rejected` with line and reason. split: `fixed` keeps the split of named sets and of files called
     train, validation or test, and otherwise goes by `hash`; `hash` and `scaffold` share out all there is by `shares`
-    (train, validation, test). column: that of the SMILES in a csv. workers: processes, 0: one for each core.
+    (train, validation, test). column: that of the SMILES in a csv. targets: numbers that are wanted of each molecule;
+    those without any of them are left out, and of those that come more than once the mean is kept. workers: processes,
+    0: one for each core.
 
     Raises `UserError` for what cannot be found or read, and where not one molecule is left.
     """
@@ -91,22 +95,24 @@ def collect(
     found = _manifest_of(data)
     if found is not None:
         name, content = found.name, [found.sha256, {key: str(value) for key, value in vars(found.split).items()}]
-        rows = _named(found, progress)
+        rows = _named(found, targets, progress)
     elif isinstance(data, (str, Path)):
         files = _files(data, progress)
         name, content = str(data), [[part, file.name, sha256_of(file)] for file, part in files.items()]
-        read = (with_part(read_file(file, column=column), part) for file, part in files.items())
+        read = (with_part(read_file(file, column=column, numbers=targets), part) for file, part in files.items())
         rows = itertools.chain.from_iterable(read)
     else:
         name, content = "molecules", [list(data)]
         rows = with_part((Entry(file="list", line=n, text=text) for n, text in enumerate(data, start=1)), -1)
-    key = _hash([VERSION, name, content, column, split, shares, keep_stereo])
+    key = _hash([VERSION, name, content, column, split, shares, keep_stereo, *([list(targets)] if targets else [])])
+    rows = measured_only(rows, targets) if targets else rows
 
     def produce(folder: Path) -> None:
-        fixed = found if split == "fixed" and keep_stereo else None
+        fixed = found if split == "fixed" and keep_stereo and not targets else None
         if fixed is not None and store_believed(folder, fixed, workers=workers, progress=progress):
             return
         kept = clean_entries(_told(rows, name, progress), keep_stereo=keep_stereo, workers=workers)
+        averaged(kept) if targets else None
         _store(folder, kept, name=name, split=split, shares=shares or SHARES[split], workers=workers)
 
     folder = derived("molecules", key, produce, progress)
@@ -150,6 +156,12 @@ def _is_molecule(column: manifest.Column) -> bool:
     return column.kind in ("SMILES", CANONICAL, "molecule")
 
 
+def units(data: str | Path | Sequence[str]) -> dict[str, str]:
+    """The unit of each column of a named set; nothing for whatever else `data` is."""
+    found = _manifest_of(data)
+    return {} if found is None else {one.name: one.unit for one in found.columns}
+
+
 def _files(data: str | Path, progress: Progress | None) -> dict[Path, int]:
     """The files that `data` names, each with the part that its name says, or -1."""
     place = Source.parse(str(data)).fetch(progress) if "://" in str(data) else Path(data).expanduser()
@@ -169,13 +181,17 @@ def _files(data: str | Path, progress: Progress | None) -> dict[Path, int]:
     return {file: NAMES.get(file.name.lower().split(".")[0].replace("-", "_").split("_")[0], -1) for file in files}
 
 
-def _named(found: manifest.Manifest, progress: Progress | None) -> Iterator[tuple[Entry, int]]:
-    """The entries of a named set with their part; its columns say which numbers are kept."""
-    wanted = {one.name for one in found.columns if one.role == "target"}
+def _named(found: manifest.Manifest, targets: Sequence[str], progress: Progress | None) -> Iterator[tuple[Entry, int]]:
+    """The entries of a named set with their part; its columns say which numbers are kept, unless `targets` do."""
+    known = [one.name for one in found.columns if one.kind in ("number", "integer")]
+    for name in targets:
+        if name not in known:
+            raise UserError(f"{found.name} has no column of numbers {name!r}.", near(name, known))
+    wanted = set(targets) or {one.name for one in found.columns if one.role == "target"}
     smiles = next(one for one in found.columns if _is_molecule(one))
     index = 0
     for source, path in found.fetch(progress).items():
-        for entry in read_file(path, column=smiles.name if found.format.kind == "csv" else ""):
+        for entry in read_file(path, column=smiles.name if found.format.kind == "csv" else "", numbers=targets):
             cell = source if found.split.rule == "source" else entry.text
             part = PARTS.index(found.part(index, cell))
             index += 1

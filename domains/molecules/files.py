@@ -44,7 +44,8 @@ WHOLE = "M  END"
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One molecule as a file has it: `text` is a SMILES or, where `block`, the lines of an SDF down to its M  END;
-    `line` counts from 1, `values` are the numbers beside it, `error` says why there is no text."""
+    `line` counts from 1, `values` are the numbers beside it, `texts` what stands where a number was asked for and is
+    none, `error` says why there is no text."""
 
     file: str
     line: int
@@ -52,6 +53,7 @@ class Entry:
     text: str = ""
     block: bool = False
     values: Mapping[str, float] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
 
     @property
@@ -83,10 +85,11 @@ def form_of(path: Path) -> Form:
     return "csv" if any(mark in first for mark in ",;\t") else "smi"
 
 
-def read_file(path: str | Path, *, column: str = "") -> Iterator[Entry]:
+def read_file(path: str | Path, *, column: str = "", numbers: Sequence[str] = ()) -> Iterator[Entry]:
     """The entries of a file in its order, read as they are asked for. column: that of the SMILES in a csv; "": found.
+    numbers: columns (items of an SDF) that are read as numbers whatever they hold.
 
-    UserError for no such file, one that is empty, damaged or holds no text, and for a csv without such a column."""
+    UserError for no such file, one that is empty, damaged or holds no text, and for one without such columns."""
     path = Path(path)
     if not path.is_file():
         siblings = [one.name for one in path.parent.glob("*") if one.is_file()] if path.parent.is_dir() else []
@@ -95,9 +98,11 @@ def read_file(path: str | Path, *, column: str = "") -> Iterator[Entry]:
     if form == "csv":
         from .sheets import read_csv
 
-        entries = read_csv(path, column)
+        entries = read_csv(path, column, numbers)
+    elif form == "smi" and numbers and path.stat().st_size:
+        raise UserError(f"{path} holds SMILES and names, but no {numbers[0]}.", "Numbers come in a .csv or an .sdf.")
     else:
-        entries = (_smi if form == "smi" else _sdf)(path)
+        entries = _smi(path) if form == "smi" else _sdf(path, numbers)
     found = False
     for entry in entries:
         found = True
@@ -153,29 +158,37 @@ def _name(text: str) -> str:
     return text.strip()
 
 
-def _sdf(path: Path) -> Iterator[Entry]:
+def _sdf(path: Path, numbers: Sequence[str] = ()) -> Iterator[Entry]:
     """The blocks of an SDF; the numbers in its data are values."""
+    seen: set[str] = set()
     with opened(path) as file:
         lines: list[str] = []
         start = 1
         for number, line in enumerate(file, start=1):
             if line.startswith("$$$$"):
-                yield _block(path.name, start, lines)
+                yield _block(path.name, start, lines, numbers, seen)
                 lines, start = [], number + 1
             else:
                 lines.append(line.rstrip("\r\n"))
         if any(line.strip() for line in lines):
-            yield _block(path.name, start, lines)
+            yield _block(path.name, start, lines, numbers, seen)
+    for name in numbers:
+        if name not in seen:
+            raise UserError(f"No block of {path} has an item {name!r}.", near(name, seen))
 
 
-def _block(file: str, start: int, lines: Sequence[str]) -> Entry:
+def _block(file: str, start: int, lines: Sequence[str], numbers: Sequence[str], seen: set[str]) -> Entry:
+    """One molecule; the names of its data are added to `seen`."""
     end = next((n + 1 for n, line in enumerate(lines) if line.startswith(WHOLE)), len(lines))
     data = _data(lines[end:])
+    seen.update(data)
     values = {name: found for name, text in data.items() if (found := number_in(text)) is not None}
     names = [lines[0].strip() if lines else "", *(data[key] for key in data if key.lower() in ID_NAMES)]
-    values = {name: value for name, value in values.items() if name.lower() not in ID_NAMES}
+    values = {name: value for name, value in values.items() if name in numbers or name.lower() not in ID_NAMES}
+    texts = {name: data.get(name, "") for name in numbers if name not in values}
     name = next(filter(None, names), "")
-    return Entry(file=file, line=start, name=name, text="\n".join(lines[:end]) + "\n", block=True, values=values)
+    text = "\n".join(lines[:end]) + "\n"
+    return Entry(file=file, line=start, name=name, text=text, block=True, values=values, texts=texts)
 
 
 def _data(lines: Sequence[str]) -> dict[str, str]:

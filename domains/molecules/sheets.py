@@ -19,17 +19,19 @@ Row = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class Sheet:
-    """What stands in which column; `values` are those that hold numbers."""
+    """What stands in which column; `values` are those that hold numbers, `asked` those that somebody wants as such."""
 
     names: tuple[str, ...]
     smiles: int
     id: int | None
     values: tuple[int, ...]
+    asked: tuple[int, ...]
     comma: bool
 
 
-def read_csv(path: Path, column: str = "") -> Iterator[Entry]:
-    """The rows of a table as entries. UserError where no column holds SMILES, or none is called `column`."""
+def read_csv(path: Path, column: str = "", numbers: Sequence[str] = ()) -> Iterator[Entry]:
+    """The rows of a table as entries. UserError where no column holds SMILES, none is called `column`, or one of
+    `numbers` is missing."""
     with opened(path) as file:
         mark = _mark(file.readline())
         file.seek(0)
@@ -37,7 +39,7 @@ def read_csv(path: Path, column: str = "") -> Iterator[Entry]:
         first = list(itertools.islice(rows, LOOKED_AT))
         if not first:
             return
-        sheet, header = _recognise(path, first, column, comma=mark != ",")
+        sheet, header = _recognise(path, first, column, numbers, comma=mark != ",")
         for line, cells in itertools.chain(first[header:], rows):
             yield _entry(path.name, line, cells, sheet)
 
@@ -60,7 +62,9 @@ def _rows(file: Iterator[str], mark: str, path: Path) -> Iterator[Row]:
         raise UserError(f"{path}, line {reader.line_num}, cannot be read: {error}.", "Is a quote left open?") from error
 
 
-def _recognise(path: Path, rows: Sequence[Row], column: str, *, comma: bool) -> tuple[Sheet, bool]:
+def _recognise(
+    path: Path, rows: Sequence[Row], column: str, asked: Sequence[str], *, comma: bool
+) -> tuple[Sheet, bool]:
     """What the columns hold, and whether the first row names them."""
     head, body = rows[0][1], [cells for _, cells in rows[1:]]
     lower = [name.lower().replace(" ", "_") for name in head]
@@ -82,7 +86,16 @@ def _recognise(path: Path, rows: Sequence[Row], column: str, *, comma: bool) -> 
     cells = body if named else [head, *body]
     ids = [lower.index(name) for name in ID_NAMES if name in lower] if named else []
     numbers = [n for n in range(len(head)) if n != at and n not in ids and _is_number(cells, n, comma=comma)]
-    return Sheet(names, at, ids[0] if ids else None, tuple(numbers), comma), named
+    wanted = tuple(_place(path, names, name, at) for name in asked)
+    return Sheet(names, at, ids[0] if ids else None, tuple(numbers), wanted, comma), named
+
+
+def _place(path: Path, names: Sequence[str], name: str, smiles: int) -> int:
+    """The column that is called so."""
+    if name not in names:
+        others = [one for n, one in enumerate(names) if n != smiles]
+        raise UserError(f"{path} has no column {name!r}.", near(name, others))
+    return names.index(name)
 
 
 def _by_content(rows: Sequence[Sequence[str]]) -> int | None:
@@ -117,11 +130,13 @@ def _entry(file: str, line: int, cells: Sequence[str], sheet: Sheet) -> Entry:
     if len(cells) <= sheet.smiles or not cells[sheet.smiles]:
         there = "is empty" if len(cells) > sheet.smiles else f"is missing: there are {len(cells)} cells"
         return Entry(file=file, line=line, error=f"the cell {sheet.names[sheet.smiles]} {there}")
-    found = {n: number_in(cells[n], comma=sheet.comma) for n in sheet.values if n < len(cells)}
+    wanted = dict.fromkeys((*sheet.values, *sheet.asked))
+    found = {n: number_in(cells[n], comma=sheet.comma) for n in wanted if n < len(cells)}
     return Entry(
         file=file,
         line=line,
         name=cells[sheet.id] if sheet.id is not None and sheet.id < len(cells) else "",
         text=_bare(cells[sheet.smiles]),
         values={sheet.names[n]: value for n, value in found.items() if value is not None},
+        texts={sheet.names[n]: cells[n] if n < len(cells) else "" for n in sheet.asked if found.get(n) is None},
     )

@@ -1,6 +1,6 @@
 """molecules.smiles_gpt: a language model of SMILES that generates, conditions and optimises.
 
-from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig, SmilesTask
+from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig, SmilesTask, optimise
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from ....core.lazy import lazy_names
 if TYPE_CHECKING:
     from .config import SmilesGPTConfig
     from .model import SmilesGPT
+    from .reinforce import AgentSettings, Optimised, optimise
     from .task import SmilesTask
 
 _HOME = {
+    "AgentSettings": "reinforce",
+    "Optimised": "reinforce",
     "SmilesGPT": "model",
     "SmilesGPTConfig": "config",
     "SmilesTask": "task",
+    "optimise": "reinforce",
 }
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -1,7 +1,7 @@
-"""The language model of SMILES: the shared decoder, and a vector in front that says what the molecule should be like.
+"""The language model of SMILES: the shared decoder, and a vector that says what the molecule should be like.
 
-    [condition] <begin> C C ( = O ) ...   reads
-        .          C    C ( = O ) ... <end>   is learnt to be next
+    <begin> C C ( = O ) ...   reads, the condition's vector added to each
+       C    C ( = O ) ... <end>   is learnt to be next
 
 MolGPT (Bagal et al. 2022, doi 10.1021/acs.jcim.1c00600) with a real beginning and end, rotary positions, padding that
 counts for nothing, and any subset of the conditions.
@@ -51,8 +51,8 @@ class SmilesBatch(Batch):
 
 
 class Conditions(nn.Module):
-    """Properties [B, P], nan where not told -> one vector each, [B, C]. What is told is put in deviations first;
-    `mean` and `deviation` [P] are those of the training molecules."""
+    """Properties [B, P], nan where not told -> one vector each, [B, C], at first nought. What is told is put in
+    deviations; `mean` and `deviation` [P] are those of the training molecules."""
 
     mean: Tensor
     deviation: Tensor
@@ -61,6 +61,8 @@ class Conditions(nn.Module):
         super().__init__()
         self.up = Linear(2 * properties, dim)
         self.down = Linear(dim, dim)
+        nn.init.zeros_(self.down.weight)
+        nn.init.zeros_(self.down.bias)
         self.register_buffer("mean", torch.zeros(properties))
         self.register_buffer("deviation", torch.ones(properties))
 
@@ -68,6 +70,26 @@ class Conditions(nn.Module):
         told = ~values.isnan()
         deviations = ((values - self.mean) / self.deviation).nan_to_num(0.0)
         return self.down(F.gelu(self.up(torch.cat([deviations, told.to(deviations.dtype)], dim=-1))))
+
+
+class ToldCache(Cache):
+    """A cache that knows what its molecules are told: `vector` [B, C] is added to whatever they read."""
+
+    vector: Tensor | None = None
+
+    @property
+    def rows(self) -> int:
+        return super().rows if self.vector is None else len(self.vector)
+
+    def copy(self, other: Cache, *, rows: int) -> None:
+        super().copy(other, rows=rows)
+        vector = other.vector if isinstance(other, ToldCache) else None
+        self.vector = None if vector is None else vector.expand(rows, -1)
+
+    def reorder(self, rows: Tensor | list[int]) -> None:
+        super().reorder(rows)
+        if self.vector is not None:
+            self.vector = self.vector[torch.as_tensor(rows, device=self.vector.device)]
 
 
 class SmilesGPT(LanguageModel):
@@ -92,20 +114,39 @@ class SmilesGPT(LanguageModel):
         super().__init__(
             vocabulary=config.vocabulary,
             decoder=decoder,
-            length=config.length + bool(config.conditions),
+            length=config.length,
             learned=config.learned,
             tied=config.tied,
         )
         self.config = config
         self.conditions = Conditions(len(config.conditions), config.dim) if config.conditions else None
 
-    def logits(self, tokens: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """Ids [B, T] with conditions [B, P] (nan, None: not told) -> logits of what follows each id, [B, T, V]."""
+    def read(self, tokens: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Ids [B, T] with conditions [B, P] (nan, None: not told) -> what the head reads, [B, T, C]."""
         vectors = self.tokens(tokens)
         if self.conditions is not None:
-            front = self.conditions(self._or_nothing(conditions)).to(vectors.dtype)
-            vectors = torch.cat([front.expand(len(tokens), -1)[:, None], vectors], dim=1)
-        return self.head(self.contextualise(vectors)[:, -tokens.shape[1] :])
+            vectors = vectors + self.conditions(self._or_nothing(conditions)).to(vectors.dtype)[:, None]
+        return super().contextualise(vectors)
+
+    def logits(self, tokens: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """Logits of what follows each id, [B, T, V]; see `read`."""
+        return self.head(self.read(tokens, conditions))
+
+    def contextualise(
+        self,
+        vectors: Tensor,
+        *,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """As `LanguageModel.contextualise`, with what the cache's molecules are told."""
+        if isinstance(cache, ToldCache) and cache.vector is not None:
+            vectors = vectors + cache.vector[:, None]
+        return super().contextualise(vectors, mask=mask, positions=positions, cache=cache)
+
+    def new_cache(self, capacity: int) -> ToldCache:
+        return ToldCache(len(self.decoder.blocks), capacity)
 
     def loss(self, batch: SmilesBatch) -> Tensor:
         """Minus the log-probability of the batch's molecules, summed over their tokens, in nats."""
@@ -117,13 +158,13 @@ class SmilesGPT(LanguageModel):
         lost = F.cross_entropy(logits.transpose(1, 2), batch.targets, ignore_index=PAD, reduction="none")
         return lost.sum(dim=1)
 
-    def told(self, conditions: Tensor | None = None) -> Cache | None:
+    def told(self, conditions: Tensor | None = None) -> ToldCache | None:
         """The cache that every molecule begins with where conditions [B, P] are told (nan, None: not); None for a model
         that takes none. B may be one for all."""
         if self.conditions is None:
             return None
-        cache = self.new_cache(1)
-        self.contextualise(self.conditions(self._or_nothing(conditions))[:, None], cache=cache)
+        cache = self.new_cache(0)
+        cache.vector = self.conditions(self._or_nothing(conditions))
         return cache
 
     def _or_nothing(self, conditions: Tensor | None) -> Tensor:

@@ -61,7 +61,7 @@ def draw(
 ) -> list[Drawn]:
     """Draw the molecules of a batch. guidance: how much the conditions count, 1: as they were learnt."""
     prompts = [[SmilesTokenizer.begin]] * len(batch.conditions)
-    return _continued(network, batch.conditions, prompts, sampling, guidance, processors)
+    return _continued(network, batch.conditions, prompts, sampling, guidance=guidance, processors=processors)
 
 
 @torch.inference_mode()
@@ -85,7 +85,7 @@ def go_on(
         begun = [list(prompts[row]) for row in part]
         processors = [] if first is None else [_beginning_with(first, begun)]
         once = replace(sampling, seed=(sampling.seed or 0) + 31 * most)
-        replies = _continued(network, conditions[part], begun, once, guidance, processors)
+        replies = _continued(network, conditions[part], begun, once, guidance=guidance, processors=processors)
         for row, reply in zip(part, replies, strict=True):
             drawn[row] = replace(reply, ids=(*prompts[row][1:], *reply.ids))
     return [drawn[row] for row in range(len(prompts))]
@@ -96,17 +96,18 @@ def _continued(
     told: Tensor,
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
+    *,
     guidance: float,
     processors: Sequence[Processor],
 ) -> list[Drawn]:
     """What is written behind each prompt, told [B, P]."""
+    plain = told.nan_to_num(torch.inf)
+    alike = told[:1] if torch.equal(plain, plain[:1].expand_as(plain)) else told
     model: LanguageModel = network
+    past = network.told(alike)
     if guidance != 1 and not bool(told.isnan().all()):
-        model = Guided(network, guidance)
-        past = model.told(told)
-    else:
-        alike = len(told) > 0 and torch.equal(told.nan_to_num(torch.inf), told[:1].nan_to_num(torch.inf).expand_as(told))
-        past = network.told(told[:1] if alike else told)
+        model = guided = Guided(network, guidance)
+        past = guided.told(alike)
     stop, allowed = frozenset({SmilesTokenizer.end}), [only_molecules, *processors]
     replies = generate(model, prompts, sampling, stop_ids=stop, processors=allowed, past=past)
     return [drawn_of(reply) for reply in replies]

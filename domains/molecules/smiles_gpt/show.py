@@ -12,6 +12,7 @@ from ..draw import grid
 from ..files import write_csv, write_sdf
 from ..molecule import Molecule
 from ..properties import CAVEAT, PROPERTIES
+from .asked_tables import tables
 
 MOST_IN_GRID = 60
 
@@ -19,7 +20,8 @@ MOST_IN_GRID = 60
 @dataclass(frozen=True, kw_only=True)
 class Written(Result):
     """A string that was drawn. `smiles` is canonical, "" where it is no molecule (`reason` says why); `novel`: it was
-    not learnt from (None: not known); `nats`: minus its log-probability; `told`: the conditions it was asked for."""
+    not learnt from (None: not known); `nats`: minus its log-probability; `told`: the conditions it was asked for;
+    `away`: how far it is from what was asked, in deviations of the training molecules (None: nothing was)."""
 
     text: str
     smiles: str = ""
@@ -28,6 +30,7 @@ class Written(Result):
     novel: bool | None = None
     properties: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, float] = field(default_factory=dict)
+    away: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +66,27 @@ def summarise(results: Sequence[Any]) -> Summary:
 
 
 def best(results: Sequence[Any], count: int) -> list[Written]:
-    """The distinct valid ones with the highest QED."""
+    """The distinct valid ones: nearest to what was asked, highest QED; what is ranked by similarity, as it is."""
     distinct = {one.smiles: one for one in reversed(results) if isinstance(one, Written) and one.smiles}
-    return sorted(distinct.values(), key=lambda one: (-one.properties.get("qed", 0.0), one.smiles))[:count]
+    if any("similarity" in one.properties for one in distinct.values()):
+        return [one for one in results if one.smiles][:count]
+    return sorted(distinct.values(), key=_rank)[:count]
+
+
+def _rank(one: Written) -> tuple[float, float, str]:
+    return round(one.away or 0.0, 1), -one.properties.get("qed", 0.0), one.smiles
+
+
+def _best_by(rows: Sequence[Any]) -> str:
+    """What `best` went by, in words."""
+    if any("similarity" in one.properties for one in rows):
+        return f"the {len(rows)} most similar"
+    asked = any(one.away is not None for one in rows)
+    return f"the {len(rows)} nearest to what was asked" if asked else f"the best {len(rows)} by QED"
 
 
 def table(results: Sequence[Any], summary: Summary, *, show: int) -> Any:
-    """The scores in a line, and the best by QED."""
+    """The scores in a line, the best, and how it went with what was asked for."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -78,7 +95,7 @@ def table(results: Sequence[Any], summary: Summary, *, show: int) -> Any:
     scored = [one for one in results if isinstance(one, Scored)]
     rows: Sequence[Any] = scored[:show] if scored else best(results, show)
     if not scored:
-        shown.title = f"the best {len(rows)} by QED"
+        shown.title = _best_by(rows)
     shown.add_column("")
     shown.add_column("SMILES", overflow="fold")
     names = [name for name in PROPERTIES if any(name in row.properties for row in rows)]
@@ -87,16 +104,22 @@ def table(results: Sequence[Any], summary: Summary, *, show: int) -> Any:
         shown.add_column(f"{item.label} {item.unit}".strip(), justify="right")
     if scored:
         shown.add_column("nats a token", justify="right")
+    similar = any("similarity" in row.properties for row in rows)
+    if similar:
+        shown.add_column("similarity", justify="right")
     for number, row in enumerate(rows, start=1):
         cells = [
             f"{row.properties[name]:.{PROPERTIES[name].digits}f}" if name in row.properties else "" for name in names
         ]
         more = [f"{row.nats / row.tokens:.3f}"] if isinstance(row, Scored) else []
-        shown.add_row(str(number), row.smiles, *cells, *more)
+        more += [f"{row.properties['similarity']:.2f}"] if similar else []
+        shown.add_row(str(number), Text(row.smiles), *cells, *more)  # else [nH] would be taken for markup
     said = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in summary.metrics.items())
     drawn = [one for one in results if isinstance(one, Written)]
-    head = f"{len(drawn):,} drawn: {said}" if drawn else said
-    return Group(*([shown] if rows else []), Text(head, style="bold"), Text(CAVEAT, style="dim"))
+    kept = any(name in summary.conduct for name in ("scaffold", "similar_to"))
+    head = f"{len(drawn):,} {'kept' if kept else 'drawn'}: {said}" if drawn else said
+    asked = tables(summary.conduct)
+    return Group(*([shown] if rows else []), Text(head, style="bold"), *asked, Text(CAVEAT, style="dim"))
 
 
 def molecules(results: Sequence[Any]) -> list[Molecule]:
@@ -107,13 +130,15 @@ def molecules(results: Sequence[Any]) -> list[Molecule]:
     ]  # fmt: skip
 
 
-def render(results: Sequence[Any], folder: Path, *, show: int, picture: str) -> list[Path]:
-    """All valid molecules as CSV and SDF, and the best drawn in a grid."""
+def render(
+    results: Sequence[Any], folder: Path, *, show: int, picture: str, highlight: str = ""
+) -> list[Path]:  # fmt: skip
+    """All valid molecules as CSV and SDF, and the best drawn in a grid, with what is to be marked in each."""
     found = molecules(results)
     if not found:
         return []
     files = [write_csv(folder / "molecules.csv", found), write_sdf(folder / "molecules.sdf", found)]
     chosen = best(results, min(show, MOST_IN_GRID)) or found[: min(show, MOST_IN_GRID)]
     if picture != "none" and chosen:
-        files.append(grid(chosen, folder / f"molecules.{picture}"))
+        files.append(grid(chosen, folder / f"molecules.{picture}", highlight=highlight))
     return files

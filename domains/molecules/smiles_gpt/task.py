@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ from ....core.sampling import Sampling
 from ....core.task import Failure, Learner, Origin, Prepared, Split, Summary, Task, Tick
 from ..data import Molecules, collect
 from ..draw import grid
-from ..files import read_file
 from ..molecule import Molecule
 from ..properties import PROPERTIES, measured, properties
 from ..smiles import canonical, clean_smiles, why_not
 from ..tokens import tokenise
-from . import checkpoints, show, suites
+from . import asking, checkpoints, pursuit, show, suites
 from .checkpoints import Around
+from .given import cleaned, only_drawing, read_inputs
 from .model import SmilesBatch, SmilesGPT
+from .optimised_table import optimised_table
 from .options import EvaluateOptions, FinetuneOptions, RunOptions
+from .predict_files import is_predictor
+from .predict_task import predictors
+from .pursuit import Optimal, Pursued, Pursuit
 from .rows import Row, Rows, batch_of
 from .sampling import Draw, DrawBatch, Drawn, draw
 from .seen import Seen
@@ -41,7 +46,15 @@ SEEDS = 1_000_003
 
 
 class SmilesTask(Task):
-    """A language model of molecules with its tokens and what it learnt from."""
+    """A language model of molecules with its tokens and what it learnt from.
+
+    >>> task = SmilesTask.load()  # doctest: +SKIP
+    >>> drawn = task(n=100, logp="2..3", qed=0.9, weight="..350")  # doctest: +SKIP
+    >>> drawn[0].smiles, drawn[0].properties["logp"], task.conduct["conditions"]["properties"]  # doctest: +SKIP
+    >>> task(n=100, scaffold="c1ccc(*)cc1", tpsa="60..90")  # doctest: +SKIP
+    >>> task(n=20, similar_to="CC(=O)Nc1ccc(O)cc1")[0].properties["similarity"]  # doctest: +SKIP
+    >>> task("CC(=O)Nc1ccc(O)cc1").nats  # how unlikely it finds a molecule that is there  # doctest: +SKIP
+    """
 
     run_options = RunOptions
     evaluate_options = EvaluateOptions
@@ -54,9 +67,11 @@ class SmilesTask(Task):
         self.learner = Learner(network)
         self.learning = self.half = False  # only a training sets them
         self.seen: Seen | None = None
+        self.pursued: Pursued | None = None  # the last optimisation
         self._sample: list[Written] = []  # what was drawn at the last validation
         self._left_out: tuple[str, ...] = ()  # of the held-out molecules, those it cannot read
         self._held: Split | None = None  # what is scored, as molecules
+        self.conduct: dict[str, Any] = {}  # how the last drawing went: asked against achieved, what was rejected
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -65,6 +80,8 @@ class SmilesTask(Task):
         located = pretrained.locate(cls.card, checkpoint)
         if settings:
             raise UserError(f"A trained model's {next(iter(settings))} cannot be set.", "Train another one.")
+        if is_predictor(located):
+            return predictors(cls.card).load(checkpoint)  # type: ignore[return-value] (a task of its own)
         network, around = checkpoints.load(located, cls.card)
         return cls(network, around, pretrained.origin_of(located, network))
 
@@ -72,6 +89,8 @@ class SmilesTask(Task):
     def for_training(
         cls, options: FinetuneOptions, *, data: Any, checkpoint: str | None, settings: Mapping[str, Any]
     ) -> Prepared:
+        if options.target:
+            return predictors(cls.card).for_training(options, data=data, checkpoint=checkpoint, settings=settings)
         from .training import prepare
 
         return prepare(cls, options, data=data or cls.card.data, checkpoint=checkpoint, settings=settings)
@@ -82,24 +101,22 @@ class SmilesTask(Task):
     # -- Source -> Example -> Batch -> Output -> Result -> Artifact -----------------------------------------------
 
     def inputs(self, given: Sequence[Any], options: RunOptions) -> Sequence[Any]:
-        """Where nothing is named, as many draws as are asked for."""
-        if given:
-            return given
-        nothing = (float("nan"),) * len(self.network.config.conditions)
-        return [Draw(id=f"{number + 1}", number=number, conditions=nothing) for number in range(options.n)]
+        """Where nothing is named, as many draws as are asked for, each told what it should be like."""
+        only_drawing(options)
+        if options.optimise:
+            return pursuit.begin(options, given)
+        if not given:
+            return asking.requests(self, options)
+        asking.refuse(options)
+        return given
 
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Any]:
         """A path names a list of molecules, anything else is a SMILES: of both the model says how likely it finds
         them."""
         examples: list[Any] = []
-        for given in inputs:
-            if isinstance(given, Draw | Molecule):
-                examples.append(given)
-            elif Path(str(given)).expanduser().exists():
-                path = Path(str(given)).expanduser()
-                examples += [Molecule(id=entry.where, smiles=entry.text) for entry in read_file(path)]
-            else:
-                examples.append(Molecule(id=str(given), smiles=str(given)))
+        asked = inputs and isinstance(inputs[0], Draw | Pursuit)  # by `inputs`, as all that is given to a call is not
+        for given in inputs if asked else self.inputs(inputs, options):
+            examples += [given] if isinstance(given, Draw | Pursuit) else read_inputs([given])
         return examples
 
     def held_out(self, data: str | None = None) -> Split:
@@ -112,16 +129,34 @@ class SmilesTask(Task):
         self._left_out, self._held = tokens.notices, found
         return replace(found, examples=Rows(tokens, most=options.held_out))
 
+    def infer(
+        self,
+        examples: Sequence[Any],
+        options: RunOptions,
+        *,
+        failures: list[Failure] | None = None,
+        tick: Tick = lambda done, total: None,
+    ) -> Iterator[Any]:
+        """An optimisation is one thing, from its first call to its last, and so are drawings that should be like
+        something (`conduct` tells how they went); everything else goes batch by batch."""
+        self.conduct = {}
+        if not (len(examples) and isinstance(examples[0], Pursuit)):
+            plain = partial(super().infer, failures=failures)
+            if len(examples) and isinstance(examples[0], Draw) and asking.asks(options):
+                return iter(asking.draw(self, examples, options, plain=plain, tick=tick))
+            return plain(examples, options, tick=tick)
+        self.pursued = pursuit.pursue(self, options, tick=tick)
+        return iter(pursuit.results(self.pursued, self))
+
     def preprocess(self, examples: Sequence[Any], *, training: bool = False) -> Any:
         if isinstance(examples[0], Draw):
-            told = torch.tensor([one.conditions for one in examples], dtype=torch.float32)
-            return DrawBatch(conditions=told.reshape(len(examples), -1), seed=examples[0].number)
+            return DrawBatch(conditions=asking.told(examples), seed=examples[0].number)
         rows = [one if isinstance(one, Row) else self._row(one) for one in examples]
         return batch_of(rows, training=training)
 
     def _row(self, molecule: Molecule) -> Row:
         """A molecule as ids. UserError for what is no molecule, too long, or holds an atom that is not known."""
-        made = clean_smiles(molecule.smiles)
+        made = cleaned(molecule)
         if made.reason:
             raise UserError(f"{molecule.id}: {made.reason}.")
         tokenizer, length = self.around.tokenizer, self.network.config.length
@@ -135,18 +170,21 @@ class SmilesTask(Task):
     def predict(self, batch: Any, options: RunOptions) -> Any:
         if isinstance(batch, SmilesBatch):
             return self.network.nats(batch).tolist(), batch.counted.sum(dim=1).tolist()
-        sampling = Sampling(
+        return draw(self.network, batch, self.sampling(options, batch.seed), guidance=options.guidance)
+
+    def sampling(self, options: RunOptions, number: int) -> Sampling:
+        """How tokens are drawn in the batch that begins with the molecule of this number."""
+        return Sampling(
             temperature=options.temperature,
             top_k=options.top_k,
             top_p=options.top_p,
-            seed=options.seed * SEEDS + batch.seed,
+            seed=options.seed * SEEDS + number,
             max_new=self.network.config.length - 1,
         )
-        return draw(self.network, batch, sampling)
 
     def postprocess(self, output: Any, examples: Sequence[Any], options: RunOptions) -> list[Any]:
         if isinstance(examples[0], Draw):
-            return self._written(output, examples)
+            return self.written(output, examples)
         nats, tokens = output
         if isinstance(examples[0], Row):
             return [Scored(id=one.id, smiles="", nats=lost, tokens=count)
@@ -158,7 +196,7 @@ class SmilesTask(Task):
             for one, text, lost, count, row in zip(examples, smiles, nats, tokens, found.tolist(), strict=True)
         ]
 
-    def _written(self, drawn: Sequence[Drawn], examples: Sequence[Draw]) -> list[Written]:
+    def written(self, drawn: Sequence[Drawn], examples: Sequence[Draw]) -> list[Written]:
         """What was drawn, read by rdkit."""
         texts = [self.around.tokenizer.decode(one.ids) for one in drawn]
         smiles = [(canonical(text) or "") if one.ended else "" for text, one in zip(texts, drawn, strict=True)]
@@ -201,7 +239,7 @@ class SmilesTask(Task):
         """How likely held-out molecules are, what drawn ones are like, and the metrics of a benchmark."""
         scored = list(self.infer(split.examples, options, failures=failures, tick=tick))
         drawn = self.drawn(options, tick=tick)
-        summary = show.summarise([*drawn, *scored])
+        summary = asking.judged(show.summarise([*drawn, *scored]), self.conduct)
         if self._left_out:
             summary = replace(summary, details={**summary.details, "left_out": list(self._left_out)})
         if options.suite == "moses":
@@ -214,15 +252,23 @@ class SmilesTask(Task):
         return list(self.infer(self.inputs([], options), options, tick=tick))
 
     def summarise(self, results: Sequence[Any]) -> Summary:
-        return show.summarise([*results, *self._sample])
+        if self.pursued is not None and _optimised(results):
+            return pursuit.summary(self.pursued, results)
+        return asking.judged(show.summarise([*results, *self._sample]), self.conduct)
 
     def table(self, results: Sequence[Any], summary: Summary) -> Any:
         if "moses" in summary.details:
             return suites.moses_table(summary.details["moses"])
+        if self.pursued is not None and _optimised(results):
+            return optimised_table(self.pursued, results, summary)
         return show.table(results, summary, show=20)
 
     def render(self, results: Sequence[Any], folder: Path, options: RunOptions) -> list[Path]:
-        files = show.render(results, folder, show=options.show, picture=options.picture)
+        if self.pursued is not None and _optimised(results):
+            return pursuit.render(self.pursued, results, folder)
+        files = show.render(
+            results, folder, show=options.show, picture=options.picture, highlight=asking.highlight(options)
+        )  # fmt: skip
         if self._held is not None and files:
             real = measured(self._held, most=COMPARED, workers=options.workers)
             drawn = np.asarray([list(one.properties.values()) for one in results if one.smiles])
@@ -253,3 +299,7 @@ class SmilesTask(Task):
         config = self.network.config
         tokens = torch.randint(4, config.vocabulary, (size, min(config.length, 40)))
         return SmilesBatch(tokens=tokens)
+
+
+def _optimised(results: Sequence[Any]) -> bool:
+    return bool(results) and isinstance(results[0], Optimal)

@@ -20,6 +20,7 @@ from ..tokens import Tokens, tokenise, vocabulary
 from . import sizes
 from .checkpoints import Around, DataFacts
 from .config import SmilesGPTConfig
+from .given import rejected
 from .model import SmilesGPT
 from .options import EvaluateOptions, FinetuneOptions
 from .rows import Rows
@@ -37,7 +38,8 @@ def prepare(
 ) -> Prepared:
     """The task, its molecules as ids, and the options with everything open decided."""
     torch.manual_seed(options.seed)
-    parts = data if isinstance(data, Molecules) else collect(data, column=options.column, split=options.split)
+    way = options.split or "fixed"
+    parts = data if isinstance(data, Molecules) else collect(data, column=options.column, split=way)
     parts.splits()  # says what is missing
     train, validation = parts.split("train"), parts.split("validation")
     fresh = checkpoint in (None, "none", "scratch")
@@ -52,6 +54,8 @@ def prepare(
         _normalise(task.network, values)
     else:
         task = cls.load(checkpoint)
+        if not isinstance(task, cls):
+            raise UserError(f"{checkpoint} predicts a property; it does not draw.", "Say which one to learn: --target.")
         options = override(options, settings)
         _as_it_was(task, options)
         tokenizer, length, names = task.around.tokenizer, task.network.config.length, task.network.config.conditions
@@ -68,7 +72,7 @@ def prepare(
         test=task.to_score(parts, EvaluateOptions()) if len(parts.test) else None,
     )
     chosen = (*parts.notices, *tokens.notices, *_in_words(options, parts, task, rows, values))
-    return Prepared(task=task, splits=splits, options=options, chosen=chosen)
+    return Prepared(task=task, splits=splits, options=options, chosen=chosen, files=rejected(parts))
 
 
 def _values(train: Split, names: tuple[str, ...], options: FinetuneOptions) -> np.ndarray:

@@ -14,7 +14,10 @@ NAN = float("nan")
 def network(**settings) -> SmilesGPT:
     torch.manual_seed(0)
     shape = {"vocabulary": 12, "length": 16, "dim": 16, "depth": 2, "heads": 2, **settings}
-    return SmilesGPT(SmilesGPTConfig(**shape)).eval().requires_grad_(False)
+    model = SmilesGPT(SmilesGPTConfig(**shape)).eval().requires_grad_(False)
+    if model.conditions is not None:  # at first they say nothing
+        torch.nn.init.normal_(model.conditions.down.weight)
+    return model
 
 
 TOKENS = torch.tensor([[1, 5, 6, 7, 2], [1, 8, 2, 0, 0]])
