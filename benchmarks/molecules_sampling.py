@@ -127,7 +127,7 @@ def differences(network: SmilesGPT, theirs: Any) -> dict[str, float]:
     }
 
 
-def measure(ways: dict[str, Callable[[int], list[list[int]]]], rounds: int, batch: int) -> dict[str, dict[str, float]]:
+def measure(ways: dict[str, Callable[[int], list[list[int]]]], rounds: int, batch: int) -> dict[str, dict[str, Any]]:
     """Molecules and tokens a second of each way, taking turns."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     tokens = dict.fromkeys(ways, 0)

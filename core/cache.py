@@ -81,7 +81,7 @@ class Cache:
         return self.own[0].length
 
     @property
-    def rows(self) -> int:
+    def batch(self) -> int:
         """Rows of the batch that it holds; 0 while it is empty."""
         keys = self.own[0].keys
         return 0 if keys is None else keys.shape[0]

@@ -49,7 +49,7 @@ class PromptBatch:
         self.capacity = before + max(lengths) + self.room - 1
         self.cache = model.new_cache(self.capacity)
         alike = (
-            len(prompts) > 1 and all(prompt == prompts[0] for prompt in prompts) and (past is None or past.rows == 1)
+            len(prompts) > 1 and all(prompt == prompts[0] for prompt in prompts) and (past is None or past.batch == 1)
         )
         self.lanes = torch.zeros(len(prompts), dtype=torch.long, device=self.device) if alike else None  # [B]
         if past is not None:

@@ -21,13 +21,13 @@ class Paired(ToldCache):
     """A cache that looks as if it held B rows and holds 2B: row i and its partner B + i come and go together."""
 
     @property
-    def rows(self) -> int:
+    def batch(self) -> int:
         """Pairs that it holds."""
-        return super().rows // 2
+        return super().batch // 2
 
     def copy(self, other: Cache, *, rows: int) -> None:
         """Begin with the pairs that `other` holds, which may be one for all rows."""
-        pairs = other.rows if isinstance(other, Paired) else other.rows // 2
+        pairs = other.batch if isinstance(other, Paired) else other.batch // 2
         super().copy(other, rows=2 * pairs)
         if pairs != rows and self.vector is not None:
             self.reorder(torch.zeros(rows, dtype=torch.long, device=self.vector.device))
@@ -35,7 +35,7 @@ class Paired(ToldCache):
     def reorder(self, rows: Tensor | list[int]) -> None:
         """Row i continues what was row rows[i], and its partner what was that one's."""
         index = torch.as_tensor(rows)
-        super().reorder(torch.cat([index, index + self.rows]))
+        super().reorder(torch.cat([index, index + self.batch]))
 
 
 class Guided(LanguageModel):

@@ -78,8 +78,8 @@ class ToldCache(Cache):
     vector: Tensor | None = None
 
     @property
-    def rows(self) -> int:
-        return super().rows if self.vector is None else len(self.vector)
+    def batch(self) -> int:
+        return super().batch if self.vector is None else len(self.vector)
 
     def copy(self, other: Cache, *, rows: int) -> None:
         super().copy(other, rows=rows)
