@@ -17,7 +17,7 @@ from ...core.errors import UserError, near
 from ...core.sources import Progress, Source
 from ...core.task import Collection
 from .episodes import Episodes, Setting, usable
-from .store import is_store, read_store, write_store
+from .store import META, NO_META, damaged, is_store, read_store, write_store
 
 KIND = "episodes"
 """What `format.kind` of a manifest says of episodes."""
@@ -82,6 +82,8 @@ def _read(place: Path, name: str) -> Episodes:
             from .minari_files import read_minari
 
             return _usable(read_minari(folder), name)
+    if damaged(place):
+        raise UserError(f"{place / META} is damaged or missing, without which its episodes cannot be read.", NO_META)
     raise UserError(f"{place} holds no episodes of a form that is known.", FORMS)
 
 

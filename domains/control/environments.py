@@ -91,6 +91,13 @@ def setting_of(env: str, **options: Any) -> Setting:
         made.close()
 
 
+def options_in(text: str) -> dict[str, Any]:
+    """`options_of` "option=value, option=value". UserError for a word without `=`."""
+    from .recording import pairs
+
+    return options_of(pairs(list(filter(None, map(str.strip, text.split(","))))))
+
+
 def options_of(settings: Mapping[str, str]) -> dict[str, Any]:
     """`--set option=value` as an environment takes them: numbers, true/false, null and lists as in JSON, else text."""
     import json

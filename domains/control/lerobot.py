@@ -21,7 +21,8 @@ import numpy as np
 from ...core.errors import UserError
 from .columns import Roles
 from .episodes import Episode, Episodes, Setting
-from .tables import KEY, arrow, from_arrow
+from .table_files import arrow
+from .tables import KEY, from_arrow
 from .words import counted, reason
 
 OWN = "meta/tsuite.parquet"

@@ -16,7 +16,8 @@ from .environments import frame_rate
 from .episodes import Episode, Episodes
 from .lerobot import OWN
 from .spaces import Space
-from .tables import KEY, arrow
+from .table_files import arrow
+from .tables import KEY
 from .words import reason
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}

@@ -64,6 +64,28 @@ class Player:
         return self.stage.play(seeds, self._policy.act, self._policy.reward, self._policy.names, stop=stop)
 
 
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    """UserError where nothing can be recorded into."""
+    from .store import META, NO_META, damaged, is_store
+
+    if is_store(folder) and not resume:
+        raise UserError(f"{folder} holds a recording already.", "Go on with it by --resume, or give another folder.")
+    if damaged(folder):
+        raise UserError(f"{folder / META} is damaged or missing, without which its episodes cannot be read.", NO_META)
+    if resume and not is_store(folder):
+        raise UserError(f"{folder} holds no recording to go on with.", "Leave --resume out to begin one.")
+
+
+def _with_limit(
+    env: str, options: Mapping[str, Any], max_steps: int | None, notice: Callable[[str], None]
+) -> dict[str, Any]:
+    """What the environment is made with: a time limit where it has none of its own."""
+    if not max_steps and environments.setting_of(env, **options).max_steps is None:
+        max_steps = environments.ENDLESS
+        notice(f"{env} has no time limit: episodes are cut after {max_steps:,} steps. --max-steps changes that.")
+    return {**options, **({"max_episode_steps": max_steps} if max_steps else {})}
+
+
 def record(
     env: str,
     policy: str,
@@ -90,16 +112,13 @@ def record(
     Raises UserError for a folder that holds a recording already (or, to resume, another one), and for what `Stage` and
     `policies.policy` raise.
     """
-    from .store import Writer, is_store, read_store
+    from .store import Writer, read_store
 
     if episodes < 1 or seed < 0 or workers < 0 or (max_steps or 1) < 1:
         raise UserError("A recording needs at least one episode and step; seed and workers cannot be negative.")
     folder = Path(folder)
-    if is_store(folder) and not resume:
-        raise UserError(f"{folder} holds a recording already.", "Go on with it by --resume, or give another folder.")
-    if resume and not is_store(folder):
-        raise UserError(f"{folder} holds no recording to go on with.", "Leave --resume out to begin one.")
-    options = {**(env_options or {}), **({"max_episode_steps": max_steps} if max_steps else {})}
+    _check_folder(folder, resume=resume)
+    options = _with_limit(env, env_options or {}, max_steps, notice)
     scene = Scene(env=env, policy=policy, options=options, trusted=trusted)
     player = Player(scene)
     told = {"policy": policy, "seed": seed, "env_options": options}

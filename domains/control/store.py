@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 META = "meta.json"
 FORMAT = "tsuite episodes"
 VERSION = 1
+NO_META = "Put a whole copy of that file back: the parts beside it are as they were. Or record into another folder."
 PART_BYTES = 32 << 20
 """So much is kept in memory before a part is written."""
 
@@ -177,6 +178,11 @@ def is_store(folder: str | Path) -> bool:
         return json.loads((Path(folder) / META).read_text(encoding="utf-8")).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def damaged(folder: str | Path) -> bool:
+    """Whether it holds parts of a recording of ours, but not what they were recorded of."""
+    return not is_store(folder) and any(Path(folder).glob("episodes-[0-9]*.safetensors"))
 
 
 def read_meta(folder: Path) -> tuple[Setting, dict[str, Any]]:

@@ -12,7 +12,8 @@ import numpy as np
 from ...core.errors import UserError
 from .episodes import Episode, Episodes, Setting
 from .spaces import Space
-from .tables import KEY, arrow
+from .table_files import arrow
+from .tables import KEY
 from .words import reason
 
 

@@ -13,42 +13,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...core.errors import UserError, missing_extra
+from ...core.errors import UserError
 from .columns import Roles, recognise
 from .episodes import Episode, Episodes, Setting
 from .spaces import Space
-from .words import counted, reason
+from .table_files import arrow, load_table
+from .words import counted
 
 KEY = b"tsuite.setting"
 """Where a parquet file of ours keeps the setting."""
 EMPTY = {"", "none", "nan", "na", "n/a", "null", "#n/a"}
 """What stands for a missing cell in a column that pyarrow has not recognised as numbers."""
 FLAGS = {"true": 1.0, "false": 0.0}
-MOST_BLOCK = 1 << 30
-"""Bytes of a csv that are looked at together, at most."""
-UNPACKED = 20
-"""How many times as large as its .gz a csv may be."""
 CHOICES = 256
 """Whole numbers of no more values than this are choices; more are numbers."""
-
-
-def arrow() -> Any:
-    """pyarrow. Raises UserError where it is not installed."""
-    try:
-        import pyarrow
-        import pyarrow.compute
-        import pyarrow.csv
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise missing_extra("pyarrow", "control") from error
-    return pyarrow
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -60,35 +45,20 @@ def read_table(path: Path) -> Episodes:
     Raises UserError for a table without observations, actions or rewards, cells that are no numbers, lists of different
     lengths, the same step twice, and what goes on after its end.
     """
-    return from_arrow(_load(path), path.name, exact=path.suffix.lower() == ".parquet")
+    table, notices = load_table(path)
+    return from_arrow(table, path.name, exact=path.suffix.lower() == ".parquet", notices=notices)
 
 
-def from_arrow(table: Any, where: str, roles: Roles | None = None, *, exact: bool = True) -> Episodes:
-    """The same of a pyarrow table; `where` names it in messages."""
+def from_arrow(
+    table: Any, where: str, roles: Roles | None = None, *, exact: bool = True, notices: Sequence[str] = ()
+) -> Episodes:
+    """The same of a pyarrow table; `where` names it in messages, `notices` go before the others."""
     chosen = roles or recognise(table.column_names, where)
     if not table.num_rows:
         raise UserError(f"{where} has no rows.")
     reader = _Reader(table, chosen, where, exact)
     setting = _stored_setting(table) or reader.setting()
-    return Episodes(list(reader.episodes(setting)), setting, name=where, notices=reader.notices)
-
-
-def _load(path: Path) -> Any:
-    pa = arrow()
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pa.parquet.read_table(path)
-        tabs = path.name.lower().endswith(".tsv")
-        # The types of columns are guessed from the first block: so that it is the whole file.
-        block = min(MOST_BLOCK, max(1, path.stat().st_size) * (UNPACKED if path.suffix.lower() == ".gz" else 1) + 1)
-        return pa.csv.read_csv(
-            path,
-            read_options=pa.csv.ReadOptions(block_size=block),
-            parse_options=pa.csv.ParseOptions(delimiter="\t" if tabs else ","),
-        )
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        hint = "Is it a csv or parquet file?"
-        raise UserError(f"{path} cannot be read as a table: {reason(error)}.", hint) from error
+    return Episodes(list(reader.episodes(setting)), setting, name=where, notices=[*notices, *reader.notices])
 
 
 def _stored_setting(table: Any) -> Setting | None:
@@ -246,6 +216,11 @@ class _Reader:
         if not same.any():
             return order
         for before, after in zip(one[same].tolist(), other[same].tolist(), strict=True):
+            if not self._equal(before, after) and not self.roles.episode:
+                raise UserError(
+                    f"{self.where} has no column with the episode, and step {self.step[after]:g} comes more than once.",
+                    "Call it episode, or give a column terminated or truncated.",
+                )
             if not self._equal(before, after):
                 raise UserError(f"{self.where}: {self._place(after)} is there twice, with different values.")
         count, first = int(same.sum()), self._place(int(other[same][0]))
@@ -338,11 +313,13 @@ class _Reader:
             last = self.following[rows[-1:]] if self.following is not None else self.observation[rows[-1:]]
             seen = np.concatenate([seen, _shaped(last, setting.observation)])
         terminations, truncations = self._ends(steps)
+        with np.errstate(over="ignore"):  # what is too large for a float32 is told of as infinite
+            rewards = self.reward[steps].astype(np.float32)
         return Episode(
             id=self.names[self.episode[rows[0]]],
             observations=seen,
             actions=_shaped(self.action[steps], setting.action),
-            rewards=self.reward[steps].astype(np.float32),
+            rewards=rewards,
             terminations=terminations,
             truncations=truncations,
             has_last=has_last or self.following is not None,

@@ -24,6 +24,7 @@ class RunOptions(CoreRunOptions):
 
     batch: int = option(1, "episodes side by side (steps of recorded episodes in one forward pass)")
     env: str = option("", "play in this environment instead: a gymnasium id, or module:id for one of your own")
+    env_options: str = option("", "with --env: what it is made with, option=value separated by commas")
     episodes: int = option(5, "episodes to play for each return that is asked")
     returns: str = option("", "returns to ask for, separated by commas (nothing: the one chosen in training)")
     seed: int = option(FRESH, "seed of the first episode; each further one counts on from it")
@@ -48,6 +49,7 @@ class RunOptions(CoreRunOptions):
         self.require(self.episodes >= self.fewest, f"--episodes must be at least {self.fewest}, not {self.episodes}.")
         self.require(self.weight >= 1, f"--weight must be at least 1, not {self.weight:g}.")
         self.require(self.execute >= 1, f"--execute must be at least 1, not {self.execute}.")
+        self.require(bool(self.env) or not self.env_options, "--env-options is part of --env.")
         self.require(self.safe or not self.rate_limit, "--rate-limit is part of --safe.")
         self.require(not self.hz or self.batch == 1, "--hz is for one machine: leave --batch at 1.")
         _ = self.asked
@@ -74,6 +76,7 @@ class FinetuneOptions(TrainOptions):
     """Options of `tsuite finetune control.decision_transformer`."""
 
     env: str = option("", "environment to play in, where the data name none or one of your own (module:id)")
+    env_options: str = option("", "with --env: what it is made with, option=value separated by commas")
     condition: str = option("return", "what the policy is told (none: cloning)", choices=("return", "none"))
     top: float = option(0.0, "learn from the episodes of highest return alone, this share of all steps (0: from all)")
     context: int = option(0, "steps that it looks back on, at most those of the longest episode (0: what suits)")

@@ -89,11 +89,17 @@ class ControlTask(Task):
         """What it was made for."""
         return self.around.setting
 
-    def play_in(self, env: str) -> None:
-        """Play in the environment of this id from now on; "" leaves it. Raises UserError where it does not fit."""
+    def play_in(self, env: str, made_with: str = "") -> None:
+        """Play in the environment of this id from now on, made with `made_with` (option=value, …); "" leaves it. Where
+        it is the one of the data, what those were recorded with still holds. Raises UserError where it does not fit."""
         if env:
-            found = environments.setting_of(environments.name(env))
-            check_against(found, self.setting)
+            name, setting = environments.name(env), self.setting
+            options: dict[str, Any] = {}
+            if name == setting.env:
+                limit = {"max_episode_steps": setting.max_steps} if setting.max_steps else {}
+                options = {**setting.env_options, **limit}
+            found = environments.setting_of(name, **{**options, **environments.options_in(made_with)})
+            check_against(found, setting)
             self.around = replace(self.around, setting=found)
 
     def actor(self, **how: Any) -> Player:
@@ -107,7 +113,7 @@ class ControlTask(Task):
 
     def inputs(self, given: Sequence[Any], options: RunOptions) -> Sequence[Any]:
         """Where nothing is named, the episodes that the options ask for."""
-        self.play_in(options.env)
+        self.play_in(options.env, options.env_options)
         if given or type(options) is not RunOptions:
             return given
         if routes.on_maps(self.setting):
@@ -120,7 +126,7 @@ class ControlTask(Task):
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Any]:
         """A number is a return to ask for in an episode, a .txt file a map to plan on; anything else names recorded
         episodes, at whose end the policy says what it would do."""
-        self.play_in(options.env)
+        self.play_in(options.env, options.env_options)
         examples: list[Any] = []
         for given in inputs:
             if isinstance(given, Play | routes.Route):
@@ -157,7 +163,7 @@ class ControlTask(Task):
     def to_score(self, data: str | None, options: EvaluateOptions) -> Split:
         """Episodes (or maps) of fresh seeds; where there is no environment, or `data` is given, actions of held-out
         episodes."""
-        self.play_in(options.env)
+        self.play_in(options.env, options.env_options)
         if data is None and options.episodes and routes.on_maps(self.setting):
             when_planning(options)
             maps = routes.routes(self.setting, count=options.episodes, seed=options.seed)

@@ -58,7 +58,7 @@ def prepare(
     task.around = replace(task.around, data=facts, target=facts.high, tried=(), baselines={}, top=options.top)
     if task.around.statistics is None:
         task.around = replace(task.around, statistics=statistics_of(learnt))
-    task.play_in(options.env)
+    task.play_in(options.env, options.env_options)
     task.plan = options
     hindrance = targets.hindrance(task.around.setting)
     if hindrance and options.baselines:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NOTE = (
     "A result is the benchmark's: the mean of the best 1, 10 and 100 (of some goals the best alone). The published "
-    "methods optimised each goal with tens of thousands of calls or more, from molecules of ChEMBL."
+    "methods optimised each goal, from molecules of ChEMBL; what is drawn, and training molecules, is not optimised."
 )
 CHUNK = 200
 

@@ -22,7 +22,7 @@ from ..molecule import Molecule
 from ..properties import PROPERTIES, measured, properties
 from ..smiles import canonical, clean_smiles, why_not
 from ..tokens import tokenise
-from . import asking, checkpoints, pursuit, show, suites
+from . import asking, checkpoints, goals_suite, pursuit, show, suites
 from .checkpoints import Around
 from .given import cleaned, only_drawing, read_inputs
 from .model import SmilesBatch, SmilesGPT
@@ -242,9 +242,11 @@ class SmilesTask(Task):
         summary = asking.judged(show.summarise([*drawn, *scored]), self.conduct)
         if self._left_out:
             summary = replace(summary, details={**summary.details, "left_out": list(self._left_out)})
+        texts = [one.smiles or one.text for one in drawn]
         if options.suite == "moses":
-            texts = [one.smiles or one.text for one in drawn]
             summary = suites.with_moses(summary, texts, train=self.known(), workers=options.workers, tick=tick)
+        if options.suite == "guacamol":
+            summary = goals_suite.with_guacamol(summary, self, texts, options, tick=tick)
         return drawn, summary
 
     def drawn(self, options: RunOptions, *, tick: Tick = lambda done, total: None) -> list[Written]:
@@ -259,6 +261,8 @@ class SmilesTask(Task):
     def table(self, results: Sequence[Any], summary: Summary) -> Any:
         if "moses" in summary.details:
             return suites.moses_table(summary.details["moses"])
+        if "guacamol" in summary.details:
+            return goals_suite.guacamol_table(summary.details["guacamol"])
         if self.pursued is not None and _optimised(results):
             return optimised_table(self.pursued, results, summary)
         return show.table(results, summary, show=20)

@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,21 @@ def test_another_environment_is_played_in_where_it_fits(tmp_path: Path, monkeypa
     assert [item["steps"] for item in said.to_json()["results"]] == [7, 7]
     with pytest.raises(UserError, match="The observations do not fit: Acrobot-v1"):
         flow.run(request(), [], RunOptions(env="Acrobot-v1"))
+
+
+def test_the_environment_of_the_data_stays_what_it_was_recorded_with() -> None:
+    task = registry.card(NAME).load_task().load(None)
+    task.around = replace(
+        task.around, setting=replace(task.setting, env_options={"sutton_barto_reward": True}, max_steps=50)
+    )
+    task.play_in("CartPole-v1")
+    assert task.setting.max_steps == 50
+    assert task.setting.env_options["sutton_barto_reward"] is True
+    task.play_in("CartPole-v1", "max_episode_steps=9, sutton_barto_reward=false")
+    assert task.setting.max_steps == 9
+    assert task.setting.env_options["sutton_barto_reward"] is False
+    with pytest.raises(UserError, match="--env-options is part of --env"):
+        RunOptions(env_options="a=1")
 
 
 def test_data_without_an_environment_are_told_one(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tsuite.core.errors import Interrupted, UserError
 from tsuite.domains.control import environments
+from tsuite.domains.control.data import collect
 from tsuite.domains.control.record import CHUNK, record
 from tsuite.domains.control.store import Writer, read_store
 
@@ -180,3 +181,34 @@ def test_a_kill_at_any_instant_loses_nothing_that_was_written(tmp_path: Path, wo
     assert 0 < kept < 600
     made = some(tmp_path / "out", 600, resume=True)
     assert made.sha256 == some(tmp_path / "whole", 600).sha256
+
+
+def test_an_environment_without_a_time_limit_gets_one_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "ENDLESS", 7)
+    gymnasium = environments.gymnasium()
+    spec = gymnasium.spec("MountainCar-v0")
+    gymnasium.register("Endless-v0", entry_point=spec.entry_point)
+    try:
+        said: list[str] = []
+        made = record("Endless-v0", "random", tmp_path / "a", episodes=2, workers=1, notice=said.append)
+        assert said == ["Endless-v0 has no time limit: episodes are cut after 7 steps. --max-steps changes that."]
+        assert made.setting.max_steps == 7
+        assert made.lengths.tolist() == [7, 7]
+    finally:
+        del gymnasium.registry["Endless-v0"]
+
+
+def test_a_recording_whose_meta_json_is_damaged(tmp_path: Path) -> None:
+    some(tmp_path / "a", 3)
+    meta = tmp_path / "a" / "meta.json"
+    meta.write_text(meta.read_text()[:50])
+    for work in (
+        lambda: some(tmp_path / "a", resume=True),
+        lambda: some(tmp_path / "a"),
+        lambda: collect(tmp_path / "a"),
+    ):
+        with pytest.raises(UserError, match=r"meta\.json is damaged or missing"):
+            work()
+    assert len(list((tmp_path / "a").glob("*.safetensors"))) == 1

@@ -9,6 +9,7 @@ import pytest
 from tsuite.core.errors import UserError
 from tsuite.domains.control.columns import recognise
 from tsuite.domains.control.data import load_episodes, write_episodes
+from tsuite.domains.control.episodes import check
 from tsuite.domains.control.tables import read_table
 from tsuite.domains.control.words import counted, reason
 
@@ -221,3 +222,42 @@ def test_steps_at_a_stride_and_clock_times(tmp_path: Path) -> None:
     assert len(load_episodes(written(tmp_path, rows(*lines)))[0]) == 3
     clock = ("0,0.1,1,2,0,1,false,false", "0,0.234,1,2,0,1,false,false", "0,0.3,1,2,0,1,true,false")
     assert len(load_episodes(written(tmp_path, rows(*clock)))[0]) == 3
+
+
+ROWS = "episode,step,observation_0,action,reward,terminated\n" + "".join(
+    f"{episode},{step},{episode}.{step},{step % 2},1.0,{str(step == 3).lower()}\n"
+    for episode in range(3)
+    for step in range(4)
+)
+
+
+def test_a_last_row_that_is_cut_short_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(ROWS + "3,0,0.1,1,1.0,false\n3,1,0.")
+    found = read_table(path)
+    assert len(found) == 4
+    assert found.notices[0] == "The last row (line 15) is cut short and left out: 3,1,0."
+
+
+def test_a_row_of_another_length_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(ROWS.replace("1,2,1.2,0,", "1,2,1.2,"))
+    with pytest.raises(UserError, match="line 8: 5 cells where the head has 6"):
+        read_table(path)
+
+
+def test_a_table_without_episodes_whose_steps_begin_anew(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    lines = [line.partition(",")[2].rpartition(",")[0] for line in ROWS.splitlines()]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="no column with the episode, and step 0 comes more than once"):
+        read_table(path)
+
+
+def test_a_reward_beyond_any_float_is_infinite_without_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(ROWS.replace("0,1,0.1,1,1.0", "0,1,0.1,1,1e300"))
+    episode = read_table(path)[0]
+    assert np.isinf(episode.rewards[1])
+    with pytest.raises(UserError, match="the reward at step 1 is infinite"):
+        check(episode, read_table(path).setting)
