@@ -32,7 +32,7 @@ PLAIN_VERBS = {
     "doctor": "What runs on this machine: versions, memory, real kernels.",
 }
 NEGATIVE = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-GROUPS = {"data": "Data sets: list, fetch, info."}
+GROUPS = {"data": "Data sets: list, fetch, info, record."}
 
 
 def start(arguments: list[str] | None = None) -> None:
@@ -79,8 +79,9 @@ def build(arguments: list[str]) -> typer.Typer:
     for card in registry.cards().values():
         for phrase, place in card.commands.items():
             group, _, action = phrase.partition(" ")
-            groups.setdefault(group, typer.Typer(no_args_is_help=True))
-            asked = (verb, name) == (group, action)
+            actions = ", ".join(known.partition(" ")[2] for known in card.commands if known.startswith(f"{group} "))
+            groups.setdefault(group, typer.Typer(help=f"Of {card.name}: {actions}.", no_args_is_help=True))
+            asked = verb == group and name in ("", action)
             groups[group].command(action)(guarded(card.attribute(place)) if asked else _stub)
     for known, group in groups.items():
         app.add_typer(group, name=known)

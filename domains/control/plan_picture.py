@@ -16,6 +16,8 @@ from .search import Path as Found
 from .words import counted
 
 PANELS = (("path", "the network"), ("weighted", "weighted A*"), ("plain", "A*"))
+WIDEST = 78
+"""Cells of the widest map that is printed as text."""
 LEGEND = "S start, G goal, # wall, * path, + also expanded"
 MOST = 4
 """Plans in one picture."""
@@ -77,6 +79,8 @@ def words(plan: Plan) -> str:
     for row, column in plan.cells[1:-1]:
         lines[row][column] = "*"
     drawn, seen = "\n".join("".join(line) for line in lines), counted(plan.expansions, "cell")
+    if len(lines[0]) > WIDEST:  # a terminal would fold it
+        drawn = f"{len(lines)} x {len(lines[0])} cells, too wide to print: plans.png shows them."
     if not plan.found:
         return f"{drawn}\nThere is no path: looked at {seen}, all that can be reached from the start."
     return (

@@ -100,6 +100,8 @@ def _from_scratch(
     longest = int(episodes.lengths.max())
     if config.context > longest:  # nothing could be learnt of what lies further back
         config, options = replace(config, context=longest), replace(options, context=config.context)
+    if config.chunk > longest:
+        config, options = replace(config, chunk=longest), replace(options, chunk=longest)
     network = DecisionTransformer(config)
     mean, std = moments(episodes, pictures=setting.observation.is_image, last=config.channels_last)
     if setting.observation.kind == "box":

@@ -70,6 +70,13 @@ def test_words_show_the_path_and_what_it_took():
     assert "A path of cost 5, 0.0% longer than the shortest; 5 cells expanded, A* expands" in words(plan)
 
 
+def test_a_map_wider_than_a_terminal_is_left_to_the_picture():
+    one = grid.parse_map("S" + "." * 98 + "G\n" + "." * 100)
+    said = words(make_plan(one, guess_of(one), weight=1.0)).split("\n")
+    assert said[0] == "2 x 100 cells, too wide to print: plans.png shows them."
+    assert said[1].startswith("A path of cost 99")
+
+
 def test_scores_by_hand():
     maps = [grid.make_map(seed) for seed in range(12)]
     plans = [make_plan(one, guess_of(one), weight=1.0) for one in maps]
