@@ -80,7 +80,7 @@ def _with_limit(
     env: str, options: Mapping[str, Any], max_steps: int | None, notice: Callable[[str], None]
 ) -> dict[str, Any]:
     """What the environment is made with: a time limit where it has none of its own."""
-    if not max_steps and environments.setting_of(env, **options).max_steps is None:
+    if not max_steps and environments.setting_of(environments.name(env), **options).max_steps is None:
         max_steps = environments.ENDLESS
         notice(f"{env} has no time limit: episodes are cut after {max_steps:,} steps. --max-steps changes that.")
     return {**options, **({"max_episode_steps": max_steps} if max_steps else {})}
