@@ -32,9 +32,9 @@ from tsuite.core import runtime
 from tsuite.core.sampling import Sampling
 from tsuite.domains.molecules.data import collect
 from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig
+from tsuite.domains.molecules.smiles_gpt.config import SHAPES
 from tsuite.domains.molecules.smiles_gpt.rows import Rows, batch_of
 from tsuite.domains.molecules.smiles_gpt.sampling import DrawBatch, draw
-from tsuite.domains.molecules.smiles_gpt.sizes import SHAPES
 from tsuite.domains.molecules.tokenizer import SmilesTokenizer
 from tsuite.domains.molecules.tokens import tokenise, vocabulary
 

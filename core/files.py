@@ -1,4 +1,4 @@
-"""Single files that a person asked for: a table, a list. (Folders of weights are `core.checkpoint`'s.)"""
+"""Files and folders that a person asked for: a table, a list. (Folders of weights are `core.checkpoint`'s.)"""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import UserError
+
+
+def made(folder: Path, hint: str) -> Path:
+    """The folder, there. UserError with `hint` where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made ({error.strerror}).", hint) from None
+    return folder
 
 
 @contextmanager

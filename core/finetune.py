@@ -11,6 +11,7 @@ from typing import Any
 
 from . import checkpoint, registry, runtime
 from .errors import UserError
+from .files import made
 from .flow import Request, say
 from .options import build, flag
 from .progress import bar, fetching
@@ -23,6 +24,7 @@ from .weights import count_parameters
 
 SCORES = ("metrics", "baselines", "details", "before", "compared")
 """Of what a run's card says of the held-out part: the scores; the rest describes the data."""
+ELSEWHERE = "Give --run elsewhere."
 
 
 def finetune(request: Request, options: Any, folder: Path | None, *, resume: bool = False) -> Report | None:
@@ -48,7 +50,7 @@ def finetune(request: Request, options: Any, folder: Path | None, *, resume: boo
         say(request.console, line)
     first = os.environ.get("RANK", "0") == "0" and not (folder / run_folder.CONFIG).is_file()
     if prepared.files is not None and first:
-        for path in prepared.files(_made(folder)):
+        for path in prepared.files(made(folder, ELSEWHERE)):
             say(request.console, f"Written: {path}")
     config = {
         "name": request.name,
@@ -88,15 +90,6 @@ def _typed(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")
     return f"{flag(name)} {shlex.quote(str(value))}"
-
-
-def _made(folder: Path) -> Path:
-    """The folder, there. UserError where it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"The folder {folder} cannot be made ({error.strerror}).", "Give --run elsewhere.") from None
-    return folder
 
 
 def _new_folder(name: str) -> Path:
@@ -154,7 +147,7 @@ def _after(request: Request, task: Task, options: Any, test: Split | None, train
         best.network.to(runtime.pick_device(request.device)).eval()
         after = _assess(request, best, test, "the result")
         scored = {**describe(test), "metrics": after[1].metrics}
-        best.picture_test(after[0], _made(trained.folder / "plots"))
+        best.picture_test(after[0], made(trained.folder / "plots", ELSEWHERE))
         if after[1].baselines:
             scored |= {"baselines": after[1].baselines, "details": after[1].details}
             beside = best.table(*after)

@@ -13,10 +13,13 @@ import torch
 
 from . import checkpoint, registry, runtime
 from .errors import UserError
+from .files import made
 from .progress import bar, fetching
 from .report import Report, describe, report
 from .sources import cache_folder
 from .task import Failure, Split, Task
+
+ELSEWHERE = "Give --output elsewhere."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +40,14 @@ class Request:
     def folder(self) -> Path:
         """The folder for artifacts, made when asked for. UserError where it cannot be written."""
         folder = self.output or Path("outputs") / self.name
-        return _made(folder)
+        return made(folder, ELSEWHERE)
 
     def target(self, task: Task) -> Path:
         """Where `task` renders to: the folder, or the one file that --output names."""
         if self.output is not None and self.output.suffix in task.output_suffixes:
-            _made(self.output.parent)
+            made(self.output.parent, ELSEWHERE)
             return self.output
         return self.folder
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"The folder {folder} cannot be made ({error.strerror}).", "Give --output elsewhere.") from None
-    return folder
 
 
 # -- the middle of every command ------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def options_in(text: str) -> dict[str, Any]:
     """`options_of` "option=value, option=value". UserError for a word without `=`."""
     from .recording import pairs
 
-    return options_of(pairs(list(filter(None, map(str.strip, text.split(","))))))
+    return options_of(pairs(list(filter(None, map(str.strip, text.split(",")))), "--env-options"))
 
 
 def options_of(settings: Mapping[str, str]) -> dict[str, Any]:

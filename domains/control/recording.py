@@ -28,11 +28,11 @@ def check_format(format: str) -> None:
         raise UserError(f"There is no format {format!r}.", near(format, ("tsuite", *FILES)))
 
 
-def pairs(settings: Sequence[str]) -> dict[str, str]:
-    """`option=value` words as a dict. UserError for a word without `=`."""
+def pairs(settings: Sequence[str], flag: str = "--set") -> dict[str, str]:
+    """`option=value` words as a dict. UserError for a word without `=`; `flag` is where they stood."""
     for word in settings:
         if "=" not in word:
-            raise UserError(f"--set takes option=value, not {word!r}.", "For example: --set gravity=1.6")
+            raise UserError(f"{flag} takes option=value, not {word!r}.", f"For example: {flag} gravity=1.6")
     return {key.strip(): value.strip() for key, _, value in (word.partition("=") for word in settings)}
 
 

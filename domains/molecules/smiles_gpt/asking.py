@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from torch import Tensor
 from ....core.errors import UserError
 from ....core.options import flag
 from ....core.task import Summary, Tick
-from ..data import collect
 from ..properties import measured
 from . import achieved
 from .asked_tables import listed
@@ -302,10 +302,9 @@ def _looked_up(task: SmilesTask, asked: Mapping[str, Wanted], options: RunOption
 
 def _training(task: SmilesTask) -> Any:
     """The molecules it learnt from, None where they cannot be had."""
-    try:
-        return collect(task.around.data.name).split("train") if task.around.data else None
-    except UserError:
-        return None
+    with suppress(UserError):
+        return task.training
+    return None
 
 
 def _validity(results: Sequence[Written]) -> float:

@@ -10,6 +10,13 @@ from typing import Any
 from ....core.errors import UserError
 from ....core.options import build
 
+SHAPES: dict[str, dict[str, Any]] = {
+    "small": {"dim": 128, "depth": 4, "heads": 4},
+    "base": {"dim": 192, "depth": 6, "heads": 6},
+    "molgpt": {"dim": 256, "depth": 8, "heads": 8},
+}
+"""Named sizes; the last is the published one (6.3 million parameters)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmilesGPTConfig:

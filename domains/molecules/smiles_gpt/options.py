@@ -7,8 +7,8 @@ from typing import Literal
 
 from ....core.options import RunOptions as CoreRunOptions
 from ....core.options import TrainOptions, flag, option
+from .config import SHAPES
 
-SIZES = ("small", "base", "molgpt")
 SUITES = ("", "moses", "guacamol")
 
 
@@ -108,7 +108,7 @@ class EvaluateOptions(RunOptions):
 class FinetuneOptions(TrainOptions):
     """Options of `tsuite finetune molecules.smiles_gpt`."""
 
-    size: str = option("", "of the network (nothing: what suits the number of molecules)", choices=("", *SIZES))
+    size: str = option("", "of the network (nothing: what suits the number of molecules)", choices=("", *SHAPES))
     column: str = option("", "column of the SMILES in a csv (nothing: recognised)")
     split: Literal["", "fixed", "hash", "scaffold"] = option(
         "",

@@ -30,6 +30,7 @@ from .options import EvaluateOptions, FinetuneOptions, RunOptions
 from .predict_files import Surroundings, Target
 from .predict_show import Predicted
 from .predictor import Predictor, PropertyBatch
+from .rows import padded
 
 OWN = ("batch", "seed", "show", "picture", "workers", "spellings")
 """Options of `run` and `evaluate` that a predictor understands; the others are for drawing molecules."""
@@ -151,9 +152,7 @@ class PropertyTask(Task):
 
     def _tokens(self, smiles: Sequence[str]) -> Tensor:
         """Ids [B, T] of molecules, filled up with padding."""
-        tokenizer = self.around.tokenizer
-        rows = [torch.tensor(tokenizer.encode(one)) for one in smiles]
-        return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad)
+        return padded([self.around.tokenizer.encode(one) for one in smiles])
 
     def _describe(self, smiles: Sequence[str]) -> np.ndarray:
         """Computed properties [B, D] in deviations; those of training molecules are computed once."""

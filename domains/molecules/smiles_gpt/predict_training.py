@@ -19,8 +19,8 @@ from ..data import Molecules, collect, units
 from ..properties import PROPERTIES, properties
 from ..splits import Way
 from ..tokenizer import SPECIAL, SmilesTokenizer
-from . import checkpoints, predict_files, sizes
-from .config import SmilesGPTConfig
+from . import checkpoints, predict_files
+from .config import SHAPES, SmilesGPTConfig
 from .fingerprints import KEPT, nearest, packed
 from .given import rejected
 from .model import SmilesGPT
@@ -144,7 +144,7 @@ def _trunk(
     """The language model to begin from, with its tokens and those that it lacked."""
     smiles = [one.smiles for one in train]
     if fresh:
-        config = SmilesGPTConfig(vocabulary=len(SPECIAL), **sizes.SHAPES[options.size or "small"])
+        config = SmilesGPTConfig(vocabulary=len(SPECIAL), **SHAPES[options.size or "small"])
         network, tokenizer = SmilesGPT(config), SmilesTokenizer(SPECIAL, options.notation)
         origin = Origin(source="scratch")
     else:

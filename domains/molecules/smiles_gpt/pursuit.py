@@ -12,7 +12,6 @@ import numpy as np
 from ....core import checkpoint
 from ....core.errors import UserError
 from ....core.task import Example, Result, Summary, Tick
-from ..data import collect
 from ..draw import grid
 from ..files import write_csv, write_sdf
 from ..molecule import Molecule
@@ -119,10 +118,10 @@ def training_molecules(task: SmilesTask, count: int) -> tuple[list[str], list[st
     if task.around.data is None:
         return [], ["It is not known what the model learnt from, so no training molecules stand beside."]
     try:
-        smiles = collect(task.around.data.name).train.smiles
+        examples = task.training.examples
     except UserError as error:
         return [], [f"No training molecules stand beside: {error}"]
-    return smiles[:count], []  # they are shuffled
+    return [one.smiles for one in examples[:count]], []  # they are shuffled
 
 
 def results(pursued: Pursued, task: SmilesTask) -> list[Optimal]:

@@ -26,11 +26,11 @@ import torch
 from ....core.errors import UserError
 from ....core.options import Options, option
 from ....core.sampling import Sampling
-from ..smiles import canonical
 from .counted import Counted, Judged, Oracle, auc
 from .memory import Kept, Replay, ScaffoldFilter
-from .model import PAD, SmilesBatch
-from .sampling import DrawBatch, Drawn, draw
+from .model import SmilesBatch
+from .rows import padded
+from .sampling import SEEDS, DrawBatch, Drawn, draw, smiles_of
 
 if TYPE_CHECKING:
     from .task import SmilesTask
@@ -40,8 +40,6 @@ WINDOW = 10
 COLLAPSED = 0.1
 """An agent has collapsed where the share of new valid molecules among those drawn in a window is less than a tenth of
 what it was in the first step."""
-SEEDS = 1_000_003
-"""So far apart are the seeds of two runs, that their steps never share one."""
 AT_ONCE = 64
 """Molecules that are screened together."""
 
@@ -215,7 +213,7 @@ class Learning:
     def _score(self, drawn: Sequence[Drawn]) -> list[Kept]:
         """What was drawn with what it is worth; the prior's log-probability is filled in while learning."""
         tokenizer = self.task.around.tokenizer
-        smiles = [(canonical(tokenizer.decode(one.ids)) or "") if one.ended else "" for one in drawn]
+        smiles = smiles_of(drawn, tokenizer)
         used = self.oracle.used
         valid = [one for one in smiles if one]
         judged = dict(zip(valid, self.oracle(valid), strict=True))
@@ -268,12 +266,7 @@ class Learning:
         self.optimiser.step()
 
     def _batch(self, kept: Sequence[Kept]) -> SmilesBatch:
-        longest = max(len(one.ids) for one in kept)
-        tokens = torch.full((len(kept), longest), PAD)
-        for row, one in enumerate(kept):
-            tokens[row, : len(one.ids)] = torch.tensor(one.ids)
-        nothing = torch.full((len(kept), len(self.agent.config.conditions)), float("nan"))
-        return SmilesBatch(tokens=tokens, conditions=nothing).to(self.device)
+        return SmilesBatch(tokens=padded([one.ids for one in kept])).to(self.device)
 
     def result(self) -> Optimised:
         """What there is by now."""

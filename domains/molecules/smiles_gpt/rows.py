@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ....core.lazy import LazySequence
 from ....core.task import Example
@@ -48,17 +50,19 @@ class Rows(LazySequence[Row]):
         return Row(id=f"{which}", ids=self.tokens[number], conditions=known)
 
 
+def padded(rows: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
+    """Ids of several molecules side by side, [B, T], filled up with padding to the longest."""
+    return pad_sequence([torch.as_tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=PAD)
+
+
 def batch_of(rows: Sequence[Row], *, training: bool = False) -> SmilesBatch:
     """Rows as tensors; in training some conditions are not told, drawn from numpy's global state."""
-    longest = max(len(row.ids) for row in rows)
-    tokens = np.full((len(rows), longest), PAD, dtype=np.int64)
-    for place, row in enumerate(rows):
-        tokens[place, : len(row.ids)] = row.ids
+    tokens = padded([row.ids for row in rows])
     conditions = np.stack([row.conditions for row in rows])
     if not conditions.shape[1]:
-        return SmilesBatch(tokens=torch.from_numpy(tokens))
+        return SmilesBatch(tokens=tokens)
     if training:
         hidden = np.random.random(conditions.shape) < 0.5  # noqa: NPY002 (seeded by the loop, like all augmentation)
         hidden |= np.random.random((len(rows), 1)) < TOLD_NOTHING  # noqa: NPY002
         conditions = np.where(hidden, np.nan, conditions)
-    return SmilesBatch(tokens=torch.from_numpy(tokens), conditions=torch.from_numpy(conditions.astype(np.float32)))
+    return SmilesBatch(tokens=tokens, conditions=torch.from_numpy(conditions.astype(np.float32)))

@@ -16,10 +16,13 @@ from ....core.generate import Generated, Processor, generate
 from ....core.language import LanguageModel
 from ....core.sampling import Sampling
 from ....core.task import Batch, Example
+from ..smiles import canonical
 from ..tokenizer import SmilesTokenizer
 from .guidance import Guided
 from .model import SmilesGPT
 
+SEEDS = 1_000_003
+"""So far apart are the seeds of two runs, that their batches never share one."""
 SPREAD = 4
 """Prompts whose lengths differ by more tokens are not drawn together."""
 
@@ -127,6 +130,11 @@ def only_molecules(rows: list[int], ids: list[list[int]], logits: Tensor) -> Ten
     """Logits [B, V] without what no molecule is written with: padding, another beginning, the unknown token."""
     never = [SmilesTokenizer.pad, SmilesTokenizer.begin, SmilesTokenizer.unknown]
     return logits.index_fill(1, torch.tensor(never, device=logits.device), float("-inf"))
+
+
+def smiles_of(drawn: Sequence[Drawn], tokenizer: SmilesTokenizer) -> list[str]:
+    """What was drawn in canonical SMILES, "" where it is no molecule or has no end."""
+    return [(canonical(tokenizer.decode(one.ids)) or "") if one.ended else "" for one in drawn]
 
 
 def drawn_of(reply: Generated) -> Drawn:

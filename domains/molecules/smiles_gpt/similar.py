@@ -20,6 +20,7 @@ from ....core.errors import UserError
 from ..chem import Chem
 from ..smiles import parse, why_not
 from ..tokenizer import SmilesTokenizer
+from .fingerprints import nearest, packed
 from .model import SmilesBatch, SmilesGPT
 
 FACTOR = 4
@@ -28,25 +29,17 @@ SPELLINGS, RANDOM = 16, 64
 """Spellings that are gone on from, and random ones among which they are chosen."""
 SHORTEST, LONGEST = 0.2, 0.9
 """How much of a spelling is given, at least and at most, of its tokens."""
-BITS = 2048
 
 
 class Likeness:
     """How similar molecules are to the one it is made for."""
 
     def __init__(self, smiles: str) -> None:
-        from rdkit.Chem import rdFingerprintGenerator
-
-        self._make = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
-        self._own = self._make.GetFingerprint(parse(smiles))
+        self._own = packed([smiles])
 
     def of(self, smiles: Sequence[str]) -> np.ndarray:
         """Similarities [N], 0 for what is no molecule."""
-        from rdkit import DataStructs
-
-        mols = [parse(one) for one in smiles]
-        prints = [None if mol is None else self._make.GetFingerprint(mol) for mol in mols]
-        return np.asarray([0.0 if one is None else DataStructs.TanimotoSimilarity(self._own, one) for one in prints])
+        return nearest(packed(smiles), self._own)
 
 
 def read(text: str, tokenizer: SmilesTokenizer, length: int) -> str:

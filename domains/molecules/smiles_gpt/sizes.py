@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from .config import SHAPES
 from .options import FinetuneOptions
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "small": {"dim": 128, "depth": 4, "heads": 4},
-    "base": {"dim": 192, "depth": 6, "heads": 6},
-    "molgpt": {"dim": 256, "depth": 8, "heads": 8},
-}
-"""The last has the published size (6.3 million parameters)."""
 MANY = 200_000
 """Molecules from which on one pass teaches enough that nothing has to be dropped out."""
 SEEN = 600_000

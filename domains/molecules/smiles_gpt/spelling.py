@@ -21,6 +21,7 @@ from ..chem import Chem
 from ..smiles import parse
 from ..tokenizer import SmilesTokenizer
 from .model import PAD, SmilesGPT
+from .rows import padded
 
 TRIES = 250
 """Random spellings of a molecule that are looked at; a tenth to a third of them end at the dummy."""
@@ -73,9 +74,7 @@ def likelihoods(network: SmilesGPT, rows: Sequence[Sequence[int]], allowed: Tens
     is there."""
     device = network.tokens.weight.device
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    ids = torch.full((len(rows), int(lengths.max())), PAD, device=device)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.tensor(row, device=device)
+    ids = padded(rows).to(device)
     logs = network.logits(ids).float().log_softmax(dim=-1)  # [B, T, V]
     said = logs[:, :-1].gather(2, ids[:, 1:, None])[..., 0].masked_fill(ids[:, 1:] == PAD, 0.0).sum(dim=1)
     ahead = logs[torch.arange(len(rows), device=device), lengths - 1]  # [B, V]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..data import Molecules, collect
 from ..draw import grid
 from ..molecule import Molecule
 from ..properties import PROPERTIES, measured, properties
-from ..smiles import canonical, clean_smiles, why_not
+from ..smiles import clean_smiles, why_not
 from ..tokens import tokenise
 from . import asking, checkpoints, goals_suite, pursuit, show, suites
 from .checkpoints import Around
@@ -32,7 +33,7 @@ from .predict_files import is_predictor
 from .predict_task import predictors
 from .pursuit import Optimal, Pursued, Pursuit
 from .rows import Row, Rows, batch_of
-from .sampling import Draw, DrawBatch, Drawn, draw
+from .sampling import SEEDS, Draw, DrawBatch, Drawn, draw, smiles_of
 from .seen import Seen
 from .show import Scored, Written
 from .spread_picture import draw_spread
@@ -41,8 +42,6 @@ SAMPLED = 500
 """Molecules that are drawn at each validation, to see how many are valid."""
 COMPARED = 5_000
 """Held-out molecules whose properties are drawn beside those of the model's."""
-SEEDS = 1_000_003
-"""So far apart are the seeds of two runs, that their batches never share one."""
 
 
 class SmilesTask(Task):
@@ -199,7 +198,7 @@ class SmilesTask(Task):
     def written(self, drawn: Sequence[Drawn], examples: Sequence[Draw]) -> list[Written]:
         """What was drawn, read by rdkit."""
         texts = [self.around.tokenizer.decode(one.ids) for one in drawn]
-        smiles = [(canonical(text) or "") if one.ended else "" for text, one in zip(texts, drawn, strict=True)]
+        smiles = smiles_of(drawn, self.around.tokenizer)
         found = properties(smiles)
         seen = self.known()
         names = self.network.config.conditions
@@ -217,13 +216,18 @@ class SmilesTask(Task):
             )  # fmt: skip
         return results
 
+    @cached_property
+    def training(self) -> Split:
+        """The molecules it learnt from, in random order. UserError where they are not known or cannot be had here."""
+        if self.around.data is None:
+            raise UserError("It is not known what the model learnt from.")
+        return collect(self.around.data.name).split("train")
+
     def known(self) -> Seen | None:
-        """The molecules it learnt from; None where they cannot be had here."""
-        if self.seen is None and self.around.data is not None:
-            try:
-                self.seen = Seen.of(collect(self.around.data.name).train)
-            except UserError:
-                return None
+        """Which molecules it learnt from; None where they cannot be had here."""
+        if self.seen is None:
+            with suppress(UserError):
+                self.seen = Seen.of(self.training.examples)
         return self.seen
 
     # -- scores and pictures ------------------------------------------------------------------------------------------
