@@ -3,7 +3,7 @@
     python benchmarks/molecules_optimise.py
     python benchmarks/molecules_optimise.py --goals qed guacamol:osimertinib guacamol:celecoxib --seeds 0 1 2
 
-For every goal the model learns towards it (REINVENT's loss, see domains/molecules/smiles_gpt/reinforce.py), and as many
+For every goal the model learns towards it (REINVENT's loss, in smiles_gpt/optimising/reinforce.py), and as many
 random training molecules are scored. A call is one distinct molecule; repeated and invalid ones cost none.
 
 Printed as JSON: for each goal and seed the area under the mean of the best 10 over the calls (Gao et al. 2022), that
@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from tsuite.core import registry, runtime
-from tsuite.domains.molecules.smiles_gpt.counted import top
-from tsuite.domains.molecules.smiles_gpt.oracles import parse_goals
-from tsuite.domains.molecules.smiles_gpt.pursuit import training_molecules
-from tsuite.domains.molecules.smiles_gpt.reinforce import AgentSettings, optimise
+from tsuite.domains.molecules.smiles_gpt.optimising.counted import top
+from tsuite.domains.molecules.smiles_gpt.optimising.oracles import parse_goals
+from tsuite.domains.molecules.smiles_gpt.optimising.pursuit import training_molecules
+from tsuite.domains.molecules.smiles_gpt.optimising.reinforce import AgentSettings, optimise
 
 GOOD = 0.9
 

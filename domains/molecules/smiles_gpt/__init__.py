@@ -12,7 +12,7 @@ from ....core.lazy import lazy_names
 if TYPE_CHECKING:
     from .config import SmilesGPTConfig
     from .model import SmilesGPT
-    from .reinforce import AgentSettings, Optimised, optimise
+    from .optimising.reinforce import AgentSettings, Optimised, optimise
     from .task import SmilesTask
 
 _HOME = {

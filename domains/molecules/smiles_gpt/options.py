@@ -70,7 +70,7 @@ class RunOptions(CoreRunOptions):
         if not self.optimise:
             self.require(not self.save_agent, "--save-agent keeps what --optimise learnt; nothing is to be optimised.")
             return
-        from .oracles import parse_goals
+        from .optimising.oracles import parse_goals
 
         parse_goals(self.optimise)
         self.require(self.oracle_calls >= 1, f"--oracle-calls must be at least 1, not {self.oracle_calls}.")
@@ -128,7 +128,7 @@ class FinetuneOptions(TrainOptions):
     batch_size: int = option(32, "molecules in one optimiser step, over all processes and accumulated parts")
     weight_decay: float = option(0.05, "AdamW's decay of matrices")
     warmup: float = option(0.02, "share of all steps over which the learning rate rises from zero")
-    patience: int = option(3, "validations without a better score before stopping early (0: never)")
+    patience: int = option(8, "validations without a better score before stopping early (0: never)")
     half: bool = option(False, "keep the weights in half precision: half the size, but rounded to three digits")
     # predicting a property
     target: str = option("", "learn to predict this column (or several, by commas) instead of to draw molecules")

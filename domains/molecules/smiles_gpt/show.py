@@ -12,7 +12,7 @@ from ..draw import grid
 from ..files import write_csv, write_sdf
 from ..molecule import Molecule
 from ..properties import CAVEAT, PROPERTIES
-from .asked_tables import tables
+from .asked.tables import tables
 
 MOST_IN_GRID = 60
 

@@ -23,20 +23,24 @@ from ..molecule import Molecule
 from ..properties import PROPERTIES, measured, properties
 from ..smiles import clean_smiles, why_not
 from ..tokens import tokenise
-from . import asking, checkpoints, goals_suite, pursuit, show, suites
+from . import checkpoints, show
+from .asked import asking
 from .checkpoints import Around
 from .given import cleaned, only_drawing, read_inputs
 from .model import SmilesBatch, SmilesGPT
-from .optimised_table import optimised_table
+from .optimising import pursuit
+from .optimising.pursuit import Optimal, Pursued, Pursuit
+from .optimising.table import optimised_table
 from .options import EvaluateOptions, FinetuneOptions, RunOptions
-from .predict_files import is_predictor
-from .predict_task import predictors
-from .pursuit import Optimal, Pursued, Pursuit
+from .predicting.files import is_predictor
+from .predicting.task import predictors
 from .rows import Row, Rows, batch_of
 from .sampling import SEEDS, Draw, DrawBatch, Drawn, draw, smiles_of
 from .seen import Seen
 from .show import Scored, Written
-from .spread_picture import draw_spread
+from .suites.guacamol import guacamol_table, with_guacamol
+from .suites.moses import moses_table, with_moses
+from .suites.picture import draw_spread
 
 SAMPLED = 500
 """Molecules that are drawn at each validation, to see how many are valid."""
@@ -70,6 +74,7 @@ class SmilesTask(Task):
         self._sample: list[Written] = []  # what was drawn at the last validation
         self._left_out: tuple[str, ...] = ()  # of the held-out molecules, those it cannot read
         self._held: Split | None = None  # what is scored, as molecules
+        self._show = RunOptions().show  # molecules in the table
         self.conduct: dict[str, Any] = {}  # how the last drawing went: asked against achieved, what was rejected
 
     # -- making one ---------------------------------------------------------------------------------------------
@@ -138,7 +143,7 @@ class SmilesTask(Task):
     ) -> Iterator[Any]:
         """An optimisation is one thing, from its first call to its last, and so are drawings that should be like
         something (`conduct` tells how they went); everything else goes batch by batch."""
-        self.conduct = {}
+        self.conduct, self._show = {}, options.show
         if not (len(examples) and isinstance(examples[0], Pursuit)):
             plain = partial(super().infer, failures=failures)
             if len(examples) and isinstance(examples[0], Draw) and asking.asks(options):
@@ -248,9 +253,9 @@ class SmilesTask(Task):
             summary = replace(summary, details={**summary.details, "left_out": list(self._left_out)})
         texts = [one.smiles or one.text for one in drawn]
         if options.suite == "moses":
-            summary = suites.with_moses(summary, texts, train=self.known(), workers=options.workers, tick=tick)
+            summary = with_moses(summary, texts, train=self.known(), workers=options.workers, tick=tick)
         if options.suite == "guacamol":
-            summary = goals_suite.with_guacamol(summary, self, texts, options, tick=tick)
+            summary = with_guacamol(summary, self, texts, options, tick=tick)
         return drawn, summary
 
     def drawn(self, options: RunOptions, *, tick: Tick = lambda done, total: None) -> list[Written]:
@@ -264,12 +269,12 @@ class SmilesTask(Task):
 
     def table(self, results: Sequence[Any], summary: Summary) -> Any:
         if "moses" in summary.details:
-            return suites.moses_table(summary.details["moses"])
+            return moses_table(summary.details["moses"])
         if "guacamol" in summary.details:
-            return goals_suite.guacamol_table(summary.details["guacamol"])
+            return guacamol_table(summary.details["guacamol"])
         if self.pursued is not None and _optimised(results):
             return optimised_table(self.pursued, results, summary)
-        return show.table(results, summary, show=20)
+        return show.table(results, summary, show=self._show)
 
     def render(self, results: Sequence[Any], folder: Path, options: RunOptions) -> list[Path]:
         if self.pursued is not None and _optimised(results):

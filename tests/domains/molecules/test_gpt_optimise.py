@@ -17,13 +17,15 @@ pytest.importorskip("rdkit")
 from tsuite.core.errors import UserError
 from tsuite.core.task import Origin
 from tsuite.domains.molecules.guacamol import PUBLISHED, goals
-from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig, SmilesTask, goals_suite, pursuit
+from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig, SmilesTask
 from tsuite.domains.molecules.smiles_gpt.checkpoints import Around
-from tsuite.domains.molecules.smiles_gpt.counted import Counted
-from tsuite.domains.molecules.smiles_gpt.memory import Kept, Replay, ScaffoldFilter, scaffold_of
+from tsuite.domains.molecules.smiles_gpt.optimising import pursuit
+from tsuite.domains.molecules.smiles_gpt.optimising.counted import Counted
+from tsuite.domains.molecules.smiles_gpt.optimising.memory import Kept, Replay, ScaffoldFilter, scaffold_of
+from tsuite.domains.molecules.smiles_gpt.optimising.reinforce import WINDOW, AgentSettings, Learning, optimise
 from tsuite.domains.molecules.smiles_gpt.options import RunOptions
-from tsuite.domains.molecules.smiles_gpt.reinforce import WINDOW, AgentSettings, Learning, optimise
 from tsuite.domains.molecules.smiles_gpt.sampling import Drawn
+from tsuite.domains.molecules.smiles_gpt.suites import guacamol as goals_suite
 from tsuite.domains.molecules.tokenizer import SmilesTokenizer
 
 from .gpt import MOLECULES, tiny_task

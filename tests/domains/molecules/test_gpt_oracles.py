@@ -13,9 +13,9 @@ pytest.importorskip("rdkit")
 from tsuite.core.errors import UserError
 from tsuite.domains.molecules.guacamol import OSIMERTINIB, goals
 from tsuite.domains.molecules.properties import properties
-from tsuite.domains.molecules.smiles_gpt.counted import FIRST, Counted, auc, progress_of, top
+from tsuite.domains.molecules.smiles_gpt.optimising.counted import FIRST, Counted, auc, progress_of, top
+from tsuite.domains.molecules.smiles_gpt.optimising.oracles import parse_goals
 from tsuite.domains.molecules.smiles_gpt.options import EvaluateOptions, RunOptions
-from tsuite.domains.molecules.smiles_gpt.oracles import parse_goals
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 LOGP, QED, SA, TPSA, WEIGHT = properties([ASPIRIN], ["logp", "qed", "sa", "tpsa", "weight"])[0]
@@ -76,10 +76,10 @@ def test_similarity_and_substructures() -> None:
         ("guacamol:median", "Did you mean median_"),
         ("guacamol:", "does not say what"),
         ("logp", "needs a range"),
-        ("logp:", "says no number"),
-        ("logp:..", "says no number"),
-        ("logp:nan..3", "finite number, not nan"),
-        ("logp:2..x", "'x' in the range"),
+        ("logp:", "neither a number nor a range"),
+        ("logp:..", "neither a number nor a range"),
+        ("logp:nan..3", "neither a number nor a range"),
+        ("logp:2..x", "neither a number nor a range"),
         ("qed:2..3", "never reached: QED goes from 0 to 1"),
         ("weight:..0.5", "never reached: weight goes from 1"),
         ("logp:2..3,logp:4..5", "names logp twice"),

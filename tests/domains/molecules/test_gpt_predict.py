@@ -9,11 +9,11 @@ import torch
 pytest.importorskip("rdkit")
 
 from tsuite.core.errors import UserError
+from tsuite.domains.molecules.fingerprints import fingerprints, forest, nearest, packed
 from tsuite.domains.molecules.smiles_gpt import SmilesGPT, SmilesGPTConfig
-from tsuite.domains.molecules.smiles_gpt.fingerprints import fingerprints, forest, nearest, packed
-from tsuite.domains.molecules.smiles_gpt.predict_show import scores
-from tsuite.domains.molecules.smiles_gpt.predict_tokens import new_tokens, widened
-from tsuite.domains.molecules.smiles_gpt.predictor import Predictor, PredictorConfig, PropertyBatch
+from tsuite.domains.molecules.smiles_gpt.predicting.model import Predictor, PredictorConfig, PropertyBatch
+from tsuite.domains.molecules.smiles_gpt.predicting.show import scores
+from tsuite.domains.molecules.smiles_gpt.predicting.tokens import new_tokens, widened
 
 from .gpt import MOLECULES, tiny_task
 
@@ -108,7 +108,7 @@ def test_the_nearest_is_the_highest_tanimoto_similarity():
 
 
 def test_the_forest_learns_what_groups_tell(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tsuite.domains.molecules.smiles_gpt.fingerprints.TREES", 20)
+    monkeypatch.setattr("tsuite.domains.molecules.fingerprints.TREES", 20)
     smiles = ["C" * n + "O" * m for n in range(1, 13) for m in range(1, 3)]
     values = np.asarray([float(one.count("O")) for one in smiles])
     found = forest(smiles[:-4], values[:-4], smiles[-4:])

@@ -17,10 +17,10 @@ from tsuite.core import checkpoint, registry
 from tsuite.core.errors import UserError
 from tsuite.core.task import Failure
 from tsuite.core.train import fit
-from tsuite.domains.molecules.smiles_gpt import predict_task
 from tsuite.domains.molecules.smiles_gpt.options import EvaluateOptions, FinetuneOptions, RunOptions
-from tsuite.domains.molecules.smiles_gpt.predict_oracle import oracle
-from tsuite.domains.molecules.smiles_gpt.predict_task import PropertyTask
+from tsuite.domains.molecules.smiles_gpt.predicting import task as predict_task
+from tsuite.domains.molecules.smiles_gpt.predicting.oracle import oracle
+from tsuite.domains.molecules.smiles_gpt.predicting.task import PropertyTask
 
 from .gpt import tiny_task
 
@@ -191,7 +191,7 @@ def test_options_for_drawing_are_refused_and_the_other_way_round(tmp_path: Path)
 
 
 def test_the_held_out_part_is_scored_beside_forests_and_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tsuite.domains.molecules.smiles_gpt.fingerprints.TREES", 5)
+    monkeypatch.setattr("tsuite.domains.molecules.fingerprints.TREES", 5)
     task = prepare(tmp_path, FinetuneOptions(target="n", split="hash", unit="atoms")).task
     loaded = PropertyTask.load(saved(task, tmp_path / "best"))
     split = loaded.to_score(None, EvaluateOptions())
@@ -231,7 +231,7 @@ def test_deviations_widen_until_two_thirds_lie_within(tmp_path: Path):
     task.around = replace(task.around, targets=(replace(task.targets[0], widen=0.01),))
     task.finish(prepared.splits)
     results = list(task.infer(validation.examples, RunOptions()))
-    values, deviations, truths = predict_task.predict_show.columns(results, task.targets[0])
+    values, deviations, truths = predict_task.show.columns(results, task.targets[0])
     assert (np.abs(values - truths) <= deviations + 1e-9).mean() >= 0.6
 
 

@@ -12,12 +12,12 @@ pytest.importorskip("rdkit")
 
 from rdkit import Chem
 from tsuite.core.errors import UserError
-from tsuite.domains.molecules.smiles_gpt import asking
+from tsuite.domains.molecules.smiles_gpt.asked import asking
+from tsuite.domains.molecules.smiles_gpt.asked.scaffold import Growing, Scaffold, _objection, _take, can_start, opened
+from tsuite.domains.molecules.smiles_gpt.asked.spelling import likelihoods, prompts
 from tsuite.domains.molecules.smiles_gpt.options import RunOptions
 from tsuite.domains.molecules.smiles_gpt.rows import Row, batch_of
 from tsuite.domains.molecules.smiles_gpt.sampling import Drawn
-from tsuite.domains.molecules.smiles_gpt.scaffold import Growing, Scaffold, _objection, _take, can_start, opened
-from tsuite.domains.molecules.smiles_gpt.spelling import likelihoods, prompts
 from tsuite.domains.molecules.tokenizer import SmilesTokenizer
 
 from .gpt import MOLECULES, tiny_task

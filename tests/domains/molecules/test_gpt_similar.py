@@ -12,7 +12,7 @@ pytest.importorskip("rdkit")
 
 from rdkit import Chem
 from tsuite.core.errors import UserError
-from tsuite.domains.molecules.smiles_gpt.similar import LONGEST, SHORTEST, Likeness, beginnings, read, spellings
+from tsuite.domains.molecules.smiles_gpt.asked.similar import LONGEST, SHORTEST, Likeness, beginnings, read, spellings
 
 from .gpt import MOLECULES, tiny_task
 

@@ -10,24 +10,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....core import pretrained
-from ....core.errors import UserError
-from ....core.options import flag, override, split_settings
-from ....core.task import Origin, Prepared, Split, Splits
-from ....core.weights import count_parameters
-from ..data import Molecules, collect, units
-from ..properties import PROPERTIES, properties
-from ..splits import Way
-from ..tokenizer import SPECIAL, SmilesTokenizer
-from . import checkpoints, predict_files
-from .config import SHAPES, SmilesGPTConfig
-from .fingerprints import KEPT, nearest, packed
-from .given import rejected
-from .model import SmilesGPT
-from .options import FinetuneOptions
-from .predict_files import Described, Learnt, Surroundings, Target
-from .predict_tokens import New, new_tokens, widened
-from .predictor import Predictor, PredictorConfig
+from .....core import pretrained
+from .....core.errors import UserError
+from .....core.options import flag, override, split_settings
+from .....core.task import Origin, Prepared, Split, Splits
+from .....core.weights import count_parameters
+from ...data import Molecules, collect, units
+from ...fingerprints import KEPT, nearest, packed
+from ...properties import PROPERTIES, properties
+from ...splits import Way
+from ...tokenizer import SPECIAL, SmilesTokenizer
+from .. import checkpoints
+from ..config import SHAPES, SmilesGPTConfig
+from ..given import rejected
+from ..model import SmilesGPT
+from ..options import FinetuneOptions
+from . import files
+from .files import Described, Learnt, Surroundings, Target
+from .model import Predictor, PredictorConfig
+from .tokens import New, new_tokens, widened
 
 DRAWING = ("conditions", "measured", "random", "half")
 FIXED = ("size", "notation", "length")
@@ -36,8 +37,6 @@ LEAST = 10
 """Molecules with a value that a target needs, at least."""
 SEEN, LONGEST = 12_000, 24
 """Spellings that a training sees, and passes at most."""
-PATIENCE = 8
-"""Validations without a better score before it stops, where nobody says otherwise: few molecules make a noisy score."""
 ROOM = 1.25
 """How much longer than the longest molecule one may be that is asked about, or the same spelt otherwise."""
 
@@ -103,8 +102,7 @@ def decided(options: FinetuneOptions, count: int) -> FinetuneOptions:
     epochs, steps = options.epochs, options.max_steps
     if not epochs and not steps:
         epochs = min(LONGEST, max(1, round(SEEN / count)))
-    patience = PATIENCE if options.patience == FinetuneOptions().patience else options.patience
-    return replace(options, epochs=epochs, lr=options.lr or 1e-3, patience=patience)
+    return replace(options, epochs=epochs, lr=options.lr or 1e-3)
 
 
 def _refuse(options: FinetuneOptions, *, fresh: bool) -> None:
@@ -149,8 +147,8 @@ def _trunk(
         origin = Origin(source="scratch")
     else:
         located = pretrained.locate(cls.card, checkpoint)
-        if predict_files.is_predictor(located):
-            predictor, around = predict_files.load(located, cls.card)
+        if files.is_predictor(located):
+            predictor, around = files.load(located, cls.card)
             network, tokenizer = predictor.trunk, around.tokenizer
         else:
             network, around = checkpoints.load(located, cls.card)

@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....core.errors import UserError
-from ....core.options import flag
-from ....core.task import Summary, Tick
-from ..properties import measured
+from .....core.errors import UserError
+from .....core.options import flag
+from .....core.task import Summary, Tick
+from ...properties import measured
+from ..sampling import Draw, Drawn, go_on
+from ..show import Written
 from . import achieved
-from .asked_tables import listed
 from .conditions import Learnt, Wanted, wanted
-from .sampling import Draw, Drawn, go_on
-from .show import Written
+from .tables import listed
 
 if TYPE_CHECKING:
-    from .options import RunOptions
-    from .task import SmilesTask
+    from ..options import RunOptions
+    from ..task import SmilesTask
 
 Plain = Callable[..., Iterator[Written]]
 """`infer` of a task, without what is asked for here."""

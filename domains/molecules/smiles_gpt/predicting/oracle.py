@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ....core import registry
-from ....core.errors import UserError, near
-from .given import from_smiles
-from .options import RunOptions
-from .predict_task import predictors
+from .....core import registry
+from .....core.errors import UserError, near
+from ..given import from_smiles
+from ..options import RunOptions
+from .task import predictors
 
 
 def oracle(checkpoint: str, target: str = "", *, spellings: int = 4) -> Callable[[Sequence[str]], np.ndarray]:

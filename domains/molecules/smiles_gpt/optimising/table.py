@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ....core.task import Summary
-from ..properties import CAVEAT, PROPERTIES
+from .....core.task import Summary
+from ...properties import CAVEAT, PROPERTIES
 from .pursuit import Optimal, Pursued
 
 NUMBERS = (

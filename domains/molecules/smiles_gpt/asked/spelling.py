@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..chem import Chem
-from ..smiles import parse
-from ..tokenizer import SmilesTokenizer
-from .model import PAD, SmilesGPT
-from .rows import padded
+from ...chem import Chem
+from ...smiles import parse
+from ...tokenizer import SmilesTokenizer
+from ..model import PAD, SmilesGPT
+from ..rows import padded
 
 TRIES = 250
 """Random spellings of a molecule that are looked at; a tenth to a third of them end at the dummy."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ....core.errors import UserError
-from ..properties import CAVEAT
+from .....core.errors import UserError
+from ...properties import CAVEAT
 from .counted import progress_of
 from .reinforce import Optimised
 

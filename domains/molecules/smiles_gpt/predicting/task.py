@@ -15,22 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ....core import pretrained
-from ....core.errors import UserError
-from ....core.options import flag
-from ....core.registry import Card
-from ....core.task import Failure, Learner, Origin, Prepared, Split, Splits, Summary, Task, Tick
-from ..data import Molecules, collect
-from ..properties import properties
-from ..smiles import FRAGMENTS, ISOTOPES, randomised
-from . import predict_files, predict_show
-from .fingerprints import forest, nearest, packed
-from .given import cleaned, read_inputs
-from .options import EvaluateOptions, FinetuneOptions, RunOptions
-from .predict_files import Surroundings, Target
-from .predict_show import Predicted
-from .predictor import Predictor, PropertyBatch
-from .rows import padded
+from .....core import pretrained
+from .....core.errors import UserError
+from .....core.options import flag
+from .....core.registry import Card
+from .....core.task import Failure, Learner, Origin, Prepared, Split, Splits, Summary, Task, Tick
+from ...data import Molecules, collect
+from ...fingerprints import forest, nearest, packed
+from ...properties import properties
+from ...smiles import FRAGMENTS, ISOTOPES, randomised
+from ..given import cleaned, read_inputs
+from ..options import EvaluateOptions, FinetuneOptions, RunOptions
+from ..rows import padded
+from . import files, show
+from .files import Surroundings, Target
+from .model import Predictor, PropertyBatch
+from .show import Predicted
 
 OWN = ("batch", "seed", "show", "picture", "workers", "spellings")
 """Options of `run` and `evaluate` that a predictor understands; the others are for drawing molecules."""
@@ -59,6 +59,7 @@ class PropertyTask(Task):
         self.learning, self.augment, self.head_rate = False, True, HEAD_RATE  # only a training sets them
         self.monitor = ("rmse" if len(around.targets) == 1 else "relative_rmse", "min")
         self._described: dict[str, np.ndarray] = {}
+        self._show = RunOptions().show  # molecules in the table
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -67,19 +68,19 @@ class PropertyTask(Task):
         located = pretrained.locate(cls.card, checkpoint)
         if settings:
             raise UserError(f"A trained model's {next(iter(settings))} cannot be set.", "Train another one.")
-        network, around = predict_files.load(located, cls.card)
+        network, around = files.load(located, cls.card)
         return cls(network, around, pretrained.origin_of(located, network))
 
     @classmethod
     def for_training(
         cls, options: FinetuneOptions, *, data: Any, checkpoint: str | None, settings: Mapping[str, Any]
     ) -> Prepared:
-        from .predict_training import prepare
+        from .training import prepare
 
         return prepare(cls, options, data=data, checkpoint=checkpoint, settings=settings)
 
     def save(self, folder: Path) -> None:
-        predict_files.save(folder, self.card, self.network, self.around)
+        files.save(folder, self.card, self.network, self.around)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -177,6 +178,7 @@ class PropertyTask(Task):
         return np.mean(means, axis=0) * scale[:, 1] + scale[:, 0], np.sqrt(spread) * scale[:, 2]
 
     def postprocess(self, output: tuple[np.ndarray, np.ndarray], examples: Sequence[Any], options: Any) -> list[Any]:
+        self._show = options.show
         made = [cleaned(one) for one in examples]
         alike = np.ones(len(made))
         if not self.learning:  # else nobody asks
@@ -213,7 +215,7 @@ class PropertyTask(Task):
     # -- scores and pictures --------------------------------------------------------------------------------------
 
     def summarise(self, results: Sequence[Predicted]) -> Summary:
-        return predict_show.summarise(results, self.targets)
+        return show.summarise(results, self.targets)
 
     def assess(
         self,
@@ -238,7 +240,7 @@ class PropertyTask(Task):
         computed, theirs = np.nan_to_num(properties(smiles)), np.nan_to_num(properties(asked))
         found: dict[str, dict[str, float]] = {}
         for target in self.targets:
-            truths = predict_show.columns(results, target)[2]
+            truths = show.columns(results, target)[2]
             known = [row for row, one in enumerate(train) if target.name in one.properties]
             values = np.asarray([train[row].properties[target.name] for row in known])
             left = [smiles[row] for row in known]
@@ -250,35 +252,35 @@ class PropertyTask(Task):
                 "the mean": np.full(len(asked), values.mean()),
             }
             for name, predicted in beside.items():
-                own = predict_show.named(predict_show.scores(predicted, truths), target, self.targets)
+                own = show.named(show.scores(predicted, truths), target, self.targets)
                 found[name] = {**found.get(name, {}), **own}
         return found
 
     def _details(self, results: Sequence[Predicted]) -> dict[str, Any]:
         """Which molecules are worst, how often the truth lies within the deviation, and how wrong it is outside."""
-        told: dict[str, Any] = dict(predict_show.summarise(results, self.targets).conduct)
+        told: dict[str, Any] = dict(show.summarise(results, self.targets).conduct)
         for target in self.targets:
-            values, deviations, truths = predict_show.columns(results, target)
+            values, deviations, truths = show.columns(results, target)
             known, outside = ~np.isnan(truths), np.asarray([one.outside for one in results], dtype=bool)
             off = np.abs(values - truths)
             told[target.name] = {
                 "within_one_deviation": float((off <= deviations)[known].mean()) if known.any() else None,
                 "within_two_deviations": float((off <= 2 * deviations)[known].mean()) if known.any() else None,
                 "like_what_it_learnt": {"n": int((known & ~outside).sum()),
-                                        **predict_show.scores(values[~outside], truths[~outside])},
-                "outside": {"n": int((known & outside).sum()), **predict_show.scores(values[outside], truths[outside])},
+                                        **show.scores(values[~outside], truths[~outside])},
+                "outside": {"n": int((known & outside).sum()), **show.scores(values[outside], truths[outside])},
             }  # fmt: skip
-        told["worst"] = [one.to_json() for one in predict_show.worst(results, self.targets)]
+        told["worst"] = [one.to_json() for one in show.worst(results, self.targets)]
         return told
 
     def table(self, results: Sequence[Predicted], summary: Summary) -> Any:
-        return predict_show.table(results, summary, self.targets, show=20)
+        return show.table(results, summary, self.targets, show=self._show)
 
     def render(self, results: Sequence[Predicted], folder: Path, options: RunOptions) -> list[Path]:
-        return predict_show.render(results, self.targets, folder, show=options.show, picture=options.picture)
+        return show.render(results, self.targets, folder, show=options.show, picture=options.picture)
 
     def picture_training(self, results: Sequence[Predicted], folder: Path) -> list[Path]:
-        return predict_show.scatter(results, self.targets, folder / "validation.png") if self.learning else []
+        return show.scatter(results, self.targets, folder / "validation.png") if self.learning else []
 
     def picture_test(self, results: Sequence[Predicted], folder: Path) -> list[Path]:
         return self.render(results, folder, RunOptions())
@@ -310,7 +312,7 @@ class PropertyTask(Task):
         results = list(self.infer(splits.validation.examples, RunOptions()))
         widened = []
         for target in self.targets:
-            values, deviations, truths = predict_show.columns(results, target)
+            values, deviations, truths = show.columns(results, target)
             known = ~np.isnan(truths)
             off = np.abs(values - truths)[known] / deviations[known]
             widened.append(replace(target, widen=float(np.quantile(off, 0.68)) if len(off) else 1.0))

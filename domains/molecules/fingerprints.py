@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ....core.sources.derived import derived
-from ..chem import rdBase
-from ..smiles import parse
+from ...core.sources.derived import derived
+from .chem import rdBase
+from .smiles import parse
 
 BITS, RADIUS = 2048, 2
 TREES = 500

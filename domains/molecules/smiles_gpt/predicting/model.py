@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....core.errors import UserError
-from ....core.linear import Linear
-from ....core.options import build
-from ....core.task import Batch
-from .model import PAD, SmilesGPT
+from .....core.errors import UserError
+from .....core.linear import Linear
+from .....core.options import build
+from .....core.task import Batch
+from ..model import PAD, SmilesGPT
 
 NARROWEST = 0.05
 """The least deviation that is believed, in deviations of the training molecules."""

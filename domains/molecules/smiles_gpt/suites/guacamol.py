@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....core.task import Summary, Tick
-from ..guacamol import METHODS, PUBLISHED, goals
-from ..parallel import spread
-from ..properties import CAVEAT
-from ..smiles import canonical
-from .pursuit import settings_of, training_molecules
-from .reinforce import AgentSettings, optimise
+from .....core.task import Summary, Tick
+from ...guacamol import METHODS, PUBLISHED, goals
+from ...parallel import spread
+from ...properties import CAVEAT
+from ...smiles import canonical
+from ..optimising.pursuit import settings_of, training_molecules
+from ..optimising.reinforce import AgentSettings, optimise
 
 if TYPE_CHECKING:
-    from .options import EvaluateOptions
-    from .task import SmilesTask
+    from ..options import EvaluateOptions
+    from ..task import SmilesTask
 
 NOTE = (
     "A result is the benchmark's: the mean of the best 1, 10 and 100 (of some goals the best alone). The published "

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ....core.errors import UserError
-from ..chem import Chem
-from ..smiles import parse, why_not
-from ..tokenizer import SmilesTokenizer
-from .fingerprints import nearest, packed
-from .model import SmilesBatch, SmilesGPT
+from .....core.errors import UserError
+from ...chem import Chem
+from ...fingerprints import nearest, packed
+from ...smiles import parse, why_not
+from ...tokenizer import SmilesTokenizer
+from ..model import SmilesBatch, SmilesGPT
 
 FACTOR = 4
 """So many are drawn for each that is kept."""
@@ -69,7 +69,7 @@ def spellings(network: SmilesGPT, tokenizer: SmilesTokenizer, smiles: str, *, se
     """The likeliest ways to write a molecule, as ids with begin and end, the best first."""
     import torch
 
-    from .rows import Row, batch_of
+    from ..rows import Row, batch_of
 
     mol: Any = parse(smiles)
     rooted = [Chem.MolToSmiles(mol, rootedAtAtom=atom) for atom in range(mol.GetNumAtoms())]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..properties import CAVEAT, PROPERTIES
+from ...properties import CAVEAT, PROPERTIES
 
 DRAWN, REAL, INK, QUIET, RULE = "#0072b2", "#d55e00", "#1c2733", "#6b7783", "#dfe5ea"
 BINS = 40

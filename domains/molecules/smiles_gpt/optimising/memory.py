@@ -6,9 +6,9 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from ..chem import Chem
-from ..smiles import parse
-from ..splits import scaffolds
+from ...chem import Chem
+from ...smiles import parse
+from ...splits import scaffolds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..notation import splitter
-from ..smiles import randomised
-from ..tokenizer import SPECIAL, SmilesTokenizer
-from .model import SmilesGPT
+from ...notation import splitter
+from ...smiles import randomised
+from ...tokenizer import SPECIAL, SmilesTokenizer
+from ..model import SmilesGPT
 
 ATOM = re.compile(r"\[\d*([A-Z][a-z]?|[a-z]{1,2})")
 SPELLINGS = 8

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....core import checkpoint
-from ....core.errors import UserError
-from ....core.task import Example, Result, Summary, Tick
-from ..draw import grid
-from ..files import write_csv, write_sdf
-from ..molecule import Molecule
-from ..properties import CAVEAT, PROPERTIES, properties
+from .....core import checkpoint
+from .....core.errors import UserError
+from .....core.task import Example, Result, Summary, Tick
+from ...draw import grid
+from ...files import write_csv, write_sdf
+from ...molecule import Molecule
+from ...properties import CAVEAT, PROPERTIES, properties
+from ..show import MOST_IN_GRID
 from .counted import Judged, progress_of, top
 from .oracles import Composite, parse_goals
-from .progress_picture import draw_progress
+from .picture import draw_progress
 from .reinforce import AgentSettings, Optimised, optimise
-from .show import MOST_IN_GRID
 
 if TYPE_CHECKING:
-    from .options import RunOptions
-    from .task import SmilesTask
+    from ..options import RunOptions
+    from ..task import SmilesTask
 
 POINTS = 100
 """Of the curve over oracle calls in JSON."""

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ....core.task import Result, Summary
-from ..draw import grid
-from ..files import whole
-from ..molecule import Molecule
-from ..properties import CAVEAT
-from .predict_files import Target
+from .....core.task import Result, Summary
+from ...draw import grid
+from ...files import whole
+from ...molecule import Molecule
+from ...properties import CAVEAT
+from .files import Target
 
 SAID = f"Predicted, not measured. {CAVEAT}"
 NAMED = 10

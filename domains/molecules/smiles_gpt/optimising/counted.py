@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ....core.errors import UserError
+from .....core.errors import UserError
 from .oracles import Composite
 
 Oracle = Callable[[str], float] | Callable[[Sequence[str]], Sequence[float]]

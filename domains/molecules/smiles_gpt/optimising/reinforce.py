@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from ....core.errors import UserError
-from ....core.options import Options, option
-from ....core.sampling import Sampling
+from .....core.errors import UserError
+from .....core.options import Options, option
+from .....core.sampling import Sampling
+from ..model import SmilesBatch
+from ..rows import padded
+from ..sampling import SEEDS, DrawBatch, Drawn, draw, smiles_of
 from .counted import Counted, Judged, Oracle, auc
 from .memory import Kept, Replay, ScaffoldFilter
-from .model import SmilesBatch
-from .rows import padded
-from .sampling import SEEDS, DrawBatch, Drawn, draw, smiles_of
 
 if TYPE_CHECKING:
-    from .task import SmilesTask
+    from ..task import SmilesTask
 
 WINDOW = 10
 """Steps over which it is judged whether anything new comes."""

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ....core import pretrained
-from ....core.errors import UserError
-from ....core.pretrained import Located
-from ....core.registry import Card
-from ....core.weights import load_into, without_weights
-from ..tokenizer import SmilesTokenizer
-from .config import SmilesGPTConfig
-from .model import SmilesGPT
-from .predictor import Predictor, PredictorConfig
+from .....core import pretrained
+from .....core.errors import UserError
+from .....core.pretrained import Located
+from .....core.registry import Card
+from .....core.weights import load_into, without_weights
+from ...tokenizer import SmilesTokenizer
+from ..config import SmilesGPTConfig
+from ..model import SmilesGPT
+from .model import Predictor, PredictorConfig
 
 KEY, SEEN = "predicts", "fingerprints"
 """What tells a predictor from a language model in config.json, and the name of the fingerprints among the weights."""

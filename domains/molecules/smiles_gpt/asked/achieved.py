@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..properties import PROPERTIES
+from ...properties import PROPERTIES
 from .conditions import Learnt, Wanted
 
 CLOSE = 0.25

@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....core.errors import UserError
-from ....core.sampling import Sampling
-from ..chem import Chem, rdBase
-from ..smiles import parse, why_not
-from ..tokenizer import SmilesTokenizer
-from .model import SmilesGPT
-from .sampling import Drawn, go_on
+from .....core.errors import UserError
+from .....core.sampling import Sampling
+from ...chem import Chem, rdBase
+from ...smiles import parse, why_not
+from ...tokenizer import SmilesTokenizer
+from ..model import SmilesGPT
+from ..sampling import Drawn, go_on
 from .spelling import Prompt, likelihoods, prompts
 
 WAYS, FEWER = 60, 3

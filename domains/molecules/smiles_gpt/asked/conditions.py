@@ -8,18 +8,16 @@ N molecules, P conditions that the model can be told. Imports no torch.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ....core.errors import UserError
-from ..properties import PROPERTIES
+from .....core.errors import UserError
+from ...properties import PROPERTIES
+from ..ranges import span
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-RANGE = re.compile(rf"(?P<low>{NUMBER.pattern})?\.\.(?P<high>{NUMBER.pattern})?", re.IGNORECASE)
 ENDS = (1, -2)
 """Of the quantiles 0, 0.05, … 1, those that close an open range: 5 % of the training molecules lie beyond each."""
 
@@ -55,21 +53,16 @@ def read(name: str, text: str) -> Wanted:
 
     Raises UserError for what is neither, for an empty range, and for what the property cannot be."""
     flag, item = f"--{name}", PROPERTIES[name]
-    span = RANGE.fullmatch(text)
-    if not span and not NUMBER.fullmatch(text):
+    ends = span(text)
+    if ends is None:
         raise UserError(f"{flag} takes a number or a range, not {text!r}.", _example(name))
-    if span and not span["low"] and not span["high"]:
-        raise UserError(f"{flag} .. has no end at all.", _example(name))
-    low = float((span["low"] or "-inf") if span else text)
-    high = float((span["high"] or "inf") if span else text)
+    low, high = ends
     if low > high:
         raise UserError(f"{flag} {text} is empty: {low:g} is more than {high:g}.", f"Try {flag} {high:g}..{low:g}.")
     beyond = [end for end in (low, high) if math.isfinite(end) and not item.least <= end <= item.most]
-    if beyond or (span and any(span[end] and math.isinf(float(span[end])) for end in ("low", "high"))):
+    if beyond:
         bounds = f"{item.least:g} to {item.most:g}" if math.isfinite(item.most) else f"{item.least:g} or more"
         raise UserError(f"{flag} {text} cannot be: {item.label} is {bounds}.", _example(name))
-    if not span and math.isinf(low):
-        raise UserError(f"{flag} takes a finite number, not {text}.")
     return Wanted(name=name, text=text, low=low, high=high)
 
 

@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ....core.errors import UserError, near
-from ..properties import PROPERTIES, Property, properties
+from .....core.errors import UserError, near
+from ...properties import PROPERTIES, Property, properties
+from ..ranges import span
 
 KINDS = ("guacamol", "similar", "substructure")
 SYNTAX = "For example: qed,logp:2..3,sa or weight:..350,guacamol:osimertinib*2"
-RANGE = re.compile(r"([^.]*(?:\.\d+)?)\.\.(.*)")
 WEIGHT = re.compile(r"(.*[^*])\*([^*\])]*\d[^*\])]*|nan|inf)", re.IGNORECASE | re.DOTALL)
 SEPARATORS = re.compile(r",(?![^\[]*\])")
 """Commas, but those in the brackets of a SMARTS."""
@@ -175,13 +175,11 @@ def _property(item: Property, given: str | None, word: str) -> Part:
 
 
 def _range(given: str, word: str) -> tuple[float, float]:
-    """`2..3`, `..350`, `20..` or the single number `2`."""
-    found = RANGE.fullmatch(given)
-    ends = (found[1].strip(), found[2].strip()) if found else (given, given)
-    if not any(ends):
-        raise UserError(f"{word!r} says no number.", "A range is 2..3, ..350 or 20..")
-    low, high = (_number(end, f"the range in {word!r}") if end else None for end in ends)
-    return -math.inf if low is None else low, math.inf if high is None else high
+    """`2..3`, `..350`, `20..` or the single number `2`. UserError for anything else."""
+    ends = span(given)
+    if ends is None:
+        raise UserError(f"{word!r} names neither a number nor a range.", "A range is 2..3, ..350 or 20..")
+    return ends
 
 
 def _number(text: str, where: str) -> float:
@@ -203,7 +201,7 @@ def _value(smiles: str, name: str) -> float:
 
 def goal_named(given: str) -> str:
     """The GuacaMol goal that is meant: `osimertinib` is osimertinib_mpo. UserError for none."""
-    from ..guacamol import goals
+    from ...guacamol import goals
 
     asked = given.lower().replace("-", "_").replace(" ", "_")
     meant = [name for name in goals() if name == asked] or [name for name in goals() if name.startswith(f"{asked}_")]
@@ -213,15 +211,15 @@ def goal_named(given: str) -> str:
 
 
 def _guacamol(given: str) -> Part:
-    from ..guacamol import goals
+    from ...guacamol import goals
 
     name = goal_named(given)
     return Part(text=f"guacamol:{name}", column=f"score_{name}", score=goals()[name].score)
 
 
 def _similar(given: str) -> Part:
-    from ..guacamol_scores import Similar
-    from ..smiles import canonical, parse, why_not
+    from ...guacamol_scores import Similar
+    from ...smiles import canonical, parse, why_not
 
     made = canonical(given)
     if made is None:
@@ -231,9 +229,9 @@ def _similar(given: str) -> Part:
 
 
 def _substructure(given: str) -> Part:
-    from ..chem import Chem, rdBase
-    from ..guacamol_scores import Pattern
-    from ..smiles import parse
+    from ...chem import Chem, rdBase
+    from ...guacamol_scores import Pattern
+    from ...smiles import parse
 
     with rdBase.BlockLogs():
         found = Chem.MolFromSmarts(given)

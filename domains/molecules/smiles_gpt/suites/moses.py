@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from ....core.task import Summary, Tick
-from ..metrics.published import rows
-from ..metrics.suite import moses
+from .....core.task import Summary, Tick
+from ...metrics.published import rows
+from ...metrics.suite import moses
 
 BESIDE = ("CharRNN", "VAE", "JTN-VAE", "MolGPT (re-run)")
 """Published columns that a terminal shows; JSON has them all."""

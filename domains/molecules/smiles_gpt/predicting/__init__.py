@@ -1,0 +1,3 @@
+"""Properties that were measured, predicted from the same network: `finetune --target`."""
+
+from __future__ import annotations
