@@ -47,12 +47,12 @@ def attend(
     broadcastable to [B, H, T, S]; `causal` aligns the last query with the last key; scale defaults to D^-1/2.
     A query that may attend nowhere gets zeros. Equal to `attend_reference`, without the weights.
     """
+    causal = causal and query.shape[2] > 1  # the last query alone sees every key
     if _written_out_is_quicker(query, key, dropout):
         return attend_reference(query, key, value, mask=mask, bias=bias, causal=causal, scale=scale, dropout=dropout)[0]
     heads, groups, steps = query.shape[1], key.shape[1], query.shape[2]
-    if causal and steps > 1 and (mask is not None or bias is not None or steps != key.shape[2]):
+    if causal and (mask is not None or bias is not None or steps != key.shape[2]):
         mask, causal = combine_masks(mask, causal_mask(steps, key.shape[2], device=query.device)), False
-    causal = causal and steps > 1  # the last query alone sees every key
     if mask is None and bias is None and not causal and not dropout and long_attention.suits(query, key, value):
         return long_attention.attend_long(query, key, value, query.shape[3] ** -0.5 if scale is None else scale)
     if heads != groups and steps == 1 and bias is None and (mask is None or mask.ndim < 3 or mask.shape[-3] == 1):

@@ -8,6 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_FEW = 4
+"""Where less than one row in so many changes its place, the others stay in memory where they are."""
+
 
 class LayerCache:
     """Keys and values of one attention layer, [B, K, capacity, D] each, of which the first `length` are filled.
@@ -49,9 +52,11 @@ class LayerCache:
             raise ValueError(f"cannot cut a cache of {self.length} positions to {length}")
         self.length = length
 
-    def reorder(self, rows: Tensor) -> None:
-        """Row i of the batch continues what was row rows[i] (beam search); rows that are not named are forgotten."""
-        self.keys, self.values = self._moved(self.keys, rows), self._moved(self.values, rows)
+    def reorder(self, rows: Tensor, *, moving: Tensor | None = None) -> None:
+        """Row i of the batch continues what was row rows[i] (beam search); rows that are not named are forgotten.
+
+        moving: the places i where rows[i] is not i, where they are few: then nothing else is copied."""
+        self.keys, self.values = self._moved(self.keys, rows, moving), self._moved(self.values, rows, moving)
 
     def copy(self, other: LayerCache, *, rows: int) -> None:
         """Begin with what `other` holds; its batch of one serves `rows` rows."""
@@ -59,10 +64,13 @@ class LayerCache:
             self.length = 0
             self.append(*(tensor.expand(rows, -1, -1, -1) for tensor in other.read()))
 
-    def _moved(self, tensor: Tensor | None, rows: Tensor) -> Tensor | None:
-        """The filled part of these rows in memory of its own."""
+    def _moved(self, tensor: Tensor | None, rows: Tensor, moving: Tensor | None) -> Tensor | None:
+        """The filled part of these rows: where few change their place in the same memory, else in memory of its own."""
         if tensor is None:
             return None
+        if moving is not None:
+            tensor[moving, :, : self.length] = tensor[rows[moving], :, : self.length]
+            return tensor[: len(rows)]
         moved = tensor.new_empty(len(rows), *tensor.shape[1:])
         torch.index_select(tensor[:, :, : self.length], 0, rows, out=moved[:, :, : self.length])  # copied only once
         return moved
@@ -105,7 +113,11 @@ class Cache:
             mine.copy(theirs, rows=rows)
 
     def reorder(self, rows: Tensor | list[int]) -> None:
-        """Reorder the batch of every layer."""
+        """Row i of every layer's batch continues what was row rows[i]; rows that are not named are forgotten."""
         index = torch.as_tensor(rows)
+        few = None
+        if len(index) <= self.batch:
+            moving = (index != torch.arange(len(index), device=index.device)).nonzero()[:, 0]
+            few = moving if _FEW * len(moving) <= len(index) else None
         for layer in (*self.own, *self.cross):
-            layer.reorder(index)
+            layer.reorder(index, moving=few)

@@ -151,12 +151,15 @@ class _Replies:
         return steps
 
     def compact(self) -> list[int] | None:
-        """Take ended rows out of the batch once they are an eighth of it (copying the cache costs some steps);
-        returns the places that stay."""
+        """Take ended rows out of the batch once there is one in thirty-two (copying some of the cache takes its time);
+        returns the places that stay: the last ones stand where some have ended, so that few have to be moved."""
         ended = len(self.rows) - len(self.running)
-        if 8 * ended < len(self.rows) or not ended or not self.running:
+        if 32 * ended < len(self.rows) or not ended or not self.running:
             return None
         places = [place for place, row in enumerate(self.rows) if row in self.running]
+        stay = set(places)
+        late = iter(reversed(places))
+        places = [place if place in stay else next(late) for place in range(len(places))]
         self.batch.select(places)
         self.rows = [self.rows[place] for place in places]
         return places

@@ -52,7 +52,7 @@ class Rows(LazySequence[Row]):
 
 def padded(rows: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
     """Ids of several molecules side by side, [B, T], filled up with padding to the longest."""
-    return pad_sequence([torch.as_tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=PAD)
+    return pad_sequence([torch.tensor(row, dtype=torch.long) for row in rows], batch_first=True, padding_value=PAD)
 
 
 def batch_of(rows: Sequence[Row], *, training: bool = False) -> SmilesBatch:
