@@ -14,6 +14,9 @@ def main(
 ) -> None:
     """What runs on this machine: versions, device, memory, and real kernels rather than version strings.
 
+    On a Jetson also the board, its JetPack, whose torch this is, memory and swap, power mode, clocks, heat and storage,
+    and for everything that fails where to take the package from. Exit code 1 where something needed fails.
+
     Examples:
 
       tsuite doctor

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 from tsuite.core import attention, doctor
+from tsuite.core.doctor import kernels
 from tsuite.core.errors import UserError
 
 
@@ -18,8 +20,15 @@ def test_a_healthy_machine(tmp_cache: Path) -> None:
     value = found.to_json()
     assert torch.__version__.startswith(value["packages"]["torch"])
     assert value["memory_gb"]["total"] > 0.5
-    console = Console(width=120, record=True, quiet=True)
+    assert set(value) == {
+        "command", "device", "healthy", "system", "processor", "memory_gb", "gpu", "packages", "checks",
+    }  # fmt: skip
+    assert all(set(check) == {"name", "ok", "detail", "milliseconds"} for check in value["checks"])
+    console = Console(width=120, file=io.StringIO(), record=True)
     console.print(found.table())
+    text = console.export_text()
+    assert "memory gb" in text
+    assert "in short" not in text
     assert tmp_cache.is_dir()
 
 
@@ -34,14 +43,14 @@ def test_a_wrong_kernel_is_found(tmp_cache: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_half_precision_may_be_missing(tmp_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = doctor._product
+    right = kernels.product
 
     def without(device: torch.device, dtype: torch.dtype, tolerance: float) -> str:
         if dtype == torch.float16:
             raise RuntimeError('"addmm" not implemented for [Half]')
         return right(device, dtype, tolerance)
 
-    monkeypatch.setattr(doctor, "_product", without)
+    monkeypatch.setattr(kernels, "product", without)
     found = doctor.examine("cpu")
     assert found.healthy
     assert [check.detail for check in found.checks if check.ok is False] == [
