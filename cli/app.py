@@ -24,6 +24,7 @@ MODEL_VERBS = {
     "finetune": "Train, from scratch or from a checkpoint; continue with --resume.",
     "evaluate": "Score a checkpoint on held-out data.",
     "export": "Write a model in a format that other programs read.",
+    "plan": "How much memory it takes, and whether it fits a board.",
     "bench": "Measure latency, throughput and memory.",
     "info": "What a model is: sizes, checkpoints, data, options.",
 }
@@ -126,4 +127,5 @@ Examples:
 
   tsuite finetune vision.vit --data my_pictures/
 
-Exit codes: 0 done, 2 something you can mend (one sentence says what), 1 a fault of ours."""
+Exit codes: 0 done, 2 something you can mend (one sentence says what), 3 a plan that does not fit, 1 a fault of
+ours."""

@@ -1,0 +1,1 @@
+"""What work takes before it is done: the work itself, rehearsed without memory (see `ledger`)."""
