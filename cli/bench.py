@@ -23,7 +23,7 @@ def command(card: Card) -> Callable[..., Any]:
             raise UserError("--batch and --seconds must be above zero.")
         cli.show(flow.bench(cli.request(card, **given), batch_sizes=batch, seconds=seconds), as_json=as_json)
 
-    common = [cli.CHECKPOINT, BATCHES, SECONDS, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.JSON]
+    common = [cli.CHECKPOINT, cli.ENGINE, BATCHES, SECONDS, cli.DEVICE, cli.THREADS, cli.SETTINGS, cli.JSON]
     help = f"""Latency, throughput and memory of {card.name} on this machine.
 
     Examples:

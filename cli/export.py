@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.errors import UserError
+from ..core.options import ExportOptions
 from ..core.registry import Card
 from . import options as cli
 
 
 def command(card: Card) -> Callable[..., Any]:
     """The command for one model, with the formats that the model has."""
-    if not card.export_options:
-        raise UserError(f"{card.name} has no format to export to yet.")
+    kind = card.attribute(card.export_options) if card.export_options else ExportOptions
 
     def export(*, as_json: bool, options: Any, **given: Any) -> None:
         from ..core import flow
@@ -27,5 +26,7 @@ def command(card: Card) -> Callable[..., Any]:
 
       tsuite export {card.name}
 
-      tsuite export {card.name} --output out/ --json"""
-    return cli.make(export, common, help=help, options=card.attribute(card.export_options), panel=card.name)
+      tsuite export {card.name} --format onnx --output exported/
+
+      tsuite run {card.name} --checkpoint exported/"""
+    return cli.make(export, common, help=help, options=kind, panel=card.name)

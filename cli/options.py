@@ -41,6 +41,9 @@ DATA = parameter("data", str | None, None, "a data set's name (tsuite data list)
 DEVICE = parameter("device", str, "auto", "auto, cpu, cuda, cuda:1 …")
 THREADS = parameter("threads", int | None, None, "CPU threads (default: measured, in under a second)")
 SETTINGS = parameter("settings", list[str], [], "key=value: any field of the model's configuration", "--set")
+ENGINE = parameter(
+    "engine", str, "auto", "what runs the network: torch, onnxruntime, tensorrt (auto: what the checkpoint is made for)"
+)
 OUTPUT = parameter("output", Path | None, None, "folder for pictures and tables (default: outputs/NAME)")
 JSON = parameter("as_json", bool, False, "print exactly one JSON object on stdout, nothing else", "--json")
 DEBUG = parameter("debug", bool, False, "show where an error came from", "--debug")

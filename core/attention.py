@@ -25,6 +25,7 @@ from .cache import LayerCache
 from .linear import Linear
 from .masks import causal_mask, combine_masks
 from .positions import Rotary, Turn
+from .rehearsal import place
 
 # Before 2.5 the fused kernel answered NaN for a query that may attend nowhere; since then it answers zero, as we do.
 _EMPTY_ROWS_ARE_NAN = torch.__version__.startswith("2.4")
@@ -47,6 +48,8 @@ def attend(
     broadcastable to [B, H, T, S]; `causal` aligns the last query with the last key; scale defaults to D^-1/2.
     A query that may attend nowhere gets zeros. Equal to `attend_reference`, without the weights.
     """
+    if causal and torch.compiler.is_compiling():  # an exporter must not see sizes compared
+        mask, causal = combine_masks(mask, causal_mask(query.shape[2], key.shape[2], device=query.device)), False
     causal = causal and query.shape[2] > 1  # the last query alone sees every key
     if _written_out_is_quicker(query, key, dropout):
         return attend_reference(query, key, value, mask=mask, bias=bias, causal=causal, scale=scale, dropout=dropout)[0]
@@ -76,7 +79,7 @@ def _written_out_is_quicker(query: Tensor, key: Tensor, dropout: float) -> bool:
     gradient takes two to three times as long. Not for long texts without dropout, whose weights [B, H, T, S] would have
     to be kept. Decoding many rows, a step at a time: the products of one query each are 1.1 to 2 times as fast.
     """
-    if query.device.type != "cpu" or torch.compiler.is_compiling():
+    if place(query) != "cpu" or torch.compiler.is_compiling():
         return False
     if not query.requires_grad:
         rows, alike = query.shape[0] * query.shape[1], query.shape[1] == key.shape[1]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .rehearsal import note
+
 _FEW = 4
 """Where less than one row in so many changes its place, the others stay in memory where they are."""
 
@@ -35,6 +37,7 @@ class LayerCache:
         if self.keys is None or self.values is None:
             self.keys = key.new_empty(*key.shape[:2], self.capacity, key.shape[3])
             self.values = value.new_empty(*value.shape[:2], self.capacity, value.shape[3])
+            note("cache", self.keys, self.values)
         self.keys[:, :, self.length : end] = key
         self.values[:, :, self.length : end] = value
         self.length = end
@@ -72,6 +75,7 @@ class LayerCache:
             tensor[moving, :, : self.length] = tensor[rows[moving], :, : self.length]
             return tensor[: len(rows)]
         moved = tensor.new_empty(len(rows), *tensor.shape[1:])
+        note("cache", moved)
         torch.index_select(tensor[:, :, : self.length], 0, rows, out=moved[:, :, : self.length])  # copied only once
         return moved
 

@@ -19,6 +19,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,10 +27,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import UserError
+from .rehearsal import note, rehearsing
 
 MANIFEST = "manifest.json"
 TIED = "tied"
 """Metadata key of a tensor file: which names are other names of a stored tensor."""
+HOLLOW = "hollow"
+"""Metadata key of a tensor file: the shapes of tensors that are not stored, for something else stands in for them."""
 
 
 # -- folders --------------------------------------------------------------------------------------------------------
@@ -78,11 +82,13 @@ def _is_full(error: Exception) -> bool:
 
 
 def _seal(folder: Path) -> None:
-    """Write the manifest of what is in `folder` and push everything to the disk."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    facts = {path.relative_to(folder).as_posix(): _facts(path) for path in files}
+    """Write the manifest of what is in `folder` (one that is there already keeps what it says besides) and push
+    everything to the disk."""
     manifest = folder / MANIFEST
-    manifest.write_text(json.dumps({"files": facts}, indent=2) + "\n", encoding="utf-8")
+    told = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else {}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != manifest)
+    facts = {path.relative_to(folder).as_posix(): _facts(path) for path in files}
+    manifest.write_text(json.dumps({**told, "files": facts}, indent=2) + "\n", encoding="utf-8")
     inner = [path for path in folder.rglob("*") if path.is_dir()]
     for path in [*files, manifest, *inner, folder]:
         flush(path)
@@ -143,6 +149,8 @@ def digest(path: Path) -> str:
 def verify(folder: Path) -> None:
     """Check every file against the manifest; the `UserError` says which one is missing, cut short or changed."""
     folder = Path(folder)
+    if rehearsing():
+        return
     again = "Copy or download the checkpoint again, or use another one."
     for name, facts in _manifest(folder).items():
         path = folder / name
@@ -250,19 +258,43 @@ def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Every tensor of a safetensors file by name, on `device`; names that were tied hold the same tensor again.
 
+    Those that are not stored (`HOLLOW`) lie on the meta device.
     Raises `UserError` where the file is missing, cut short or of another format.
     """
     with _opened(path, device) as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        tied = json.loads((file.metadata() or {}).get(TIED, "{}"))
+        read = file.get_tensor
+        if rehearsing():
+            read = lambda name: _shape_alone(file, name)  # noqa: E731
+        tensors = {name: read(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        notes = file.metadata() or {}
+        tied, hollow = json.loads(notes.get(TIED, "{}")), json.loads(notes.get(HOLLOW, "{}"))
+    tensors |= {name: torch.empty(shape, device="meta") for name, shape in hollow.items()}
     return tensors | {name: tensors[first] for name, first in tied.items()}
+
+
+_FACTS = 1 << 16
+_DTYPES = {"BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
+           "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}  # fmt: skip
+
+
+def _shape_alone(file: Any, name: str) -> Tensor:
+    """A tensor of a file on the meta device: its numbers are not read, unless they are so few that they may be facts
+    rather than weights."""
+    stored = file.get_slice(name)
+    shape = torch.Size(stored.get_shape())
+    if shape.numel() <= _FACTS:
+        return file.get_tensor(name)
+    found = torch.empty(shape, dtype=_DTYPES.get(stored.get_dtype(), torch.float32), device="meta")
+    note("file", found)
+    return found
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The text that was stored beside the tensors; reads no tensor."""
     with _opened(path, "cpu") as file:
         notes = dict(file.metadata() or {})
-    notes.pop(TIED, None)
+    for name in (TIED, HOLLOW):
+        notes.pop(name, None)
     return notes
 
 

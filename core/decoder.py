@@ -19,6 +19,7 @@ from .encoder import Encoder
 from .layers import LayerNorm
 from .masks import combine_masks, sliding_window_mask
 from .positions import Alibi, RelativeBias
+from .rehearsal import again
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -82,7 +83,7 @@ class Decoder(nn.Module):
         view = View(mask=mask, bias=bias, causal=True, positions=turn, context=context, context_mask=context_mask)
         for index, block in enumerate(self.blocks):
             if cache is None and self.checkpointing and self.training and torch.is_grad_enabled():
-                x = cast(Tensor, checkpoint(block, x, view, use_reentrant=False))
+                x = cast(Tensor, checkpoint(block, x, view, use_reentrant=False, context_fn=again))
             elif cache is None:
                 x = block(x, view)
             else:

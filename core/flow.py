@@ -6,13 +6,15 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from . import checkpoint, registry, runtime
+from . import checkpoint, engines, registry, runtime
 from .errors import UserError
+from .export import folder as graphs
 from .files import made
 from .progress import bar, fetching
 from .report import Report, describe, report
@@ -29,6 +31,7 @@ class Request:
     name: str
     checkpoint: str | None = None
     data: str | None = None
+    engine: str = "auto"
     device: str = "auto"
     threads: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -58,13 +61,19 @@ def prepare(
 ) -> tuple[Task, torch.device]:
     """The task with its weights, on its device, threads set, ready to predict; `choose` names the checkpoint where the
     request does not."""
-    runtime.set_threads(request.threads, cache_folder())
+    threads = runtime.set_threads(request.threads, cache_folder())
     device = runtime.pick_device(request.device)
+    exported = engines.check(request.engine, request.checkpoint)
     with fetching(request.console):
         kind = registry.card(request.name).load_task()
         task = kind.load(request.checkpoint or choose(kind), settings=request.settings)
-    task.network.to(device).eval()
-    for notice in task.origin.notices:
+    told: Sequence[str] = ()
+    if exported is None:
+        task.network.to(device)
+    else:
+        told = engines.use(task, str(request.checkpoint), exported, request.engine, device=str(device), threads=threads)
+    task.network.eval()
+    for notice in (*task.origin.notices, *told):
         say(request.console, notice)
     return task, device
 
@@ -106,7 +115,8 @@ def export(request: Request, options: Any) -> Report:
     if folder.exists() and not (folder / checkpoint.MANIFEST).is_file() and (folder.is_file() or any(folder.iterdir())):
         raise UserError(f"{folder} holds something else already.", "Give --output a new folder.")
     notices: list[str] = []
-    checkpoint.write(folder, lambda fresh: notices.extend(task.export(fresh, options)))
+    make = task.export if options.format not in graphs.FORMATS else partial(graphs.write, task)
+    checkpoint.write(folder, lambda fresh: notices.extend(make(fresh, options)))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     shown = f"{request.name} as {options.format}: {folder}"
     return report("export", task, device, artifacts=files, notices=notices, shown=shown)

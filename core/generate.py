@@ -169,7 +169,7 @@ def _plain(
     batch: PromptBatch, replies: _Replies, sampling: Sampling, process: Processor | None
 ) -> Iterator[list[Step]]:
     """One token of each row a step."""
-    random = torch.Generator(batch.device)
+    random = torch.Generator("cpu" if batch.device.type == "meta" else batch.device)
     if sampling.temperature > 0:
         _ = random.seed() if sampling.seed is None else random.manual_seed(sampling.seed)
     logits = batch.start().float()

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .linear import Linear
+from .rehearsal import place
 
 Norm = Callable[[int], nn.Module]
 """Makes a norm for a width; `partial(nn.LayerNorm, eps=1e-6)` is one."""
@@ -50,7 +51,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
     """
     if not share:
         return x
-    if x.device.type != "cpu":
+    if place(x) != "cpu":
         return F.dropout(x, share)
     clear = round(share * 2**16)
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .rehearsal import place
+
 _HERE = (
     platform.machine().lower() in {"x86_64", "amd64"}
     and torch.backends.mkldnn.is_available()
@@ -43,8 +45,8 @@ class Linear(nn.Linear):
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x [..., I] times weight [O, I] transposed, plus bias [O]: equal to `F.linear` but for rounding."""
     learns = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
-    if not (_pays(x, weight, learns) and onednn_suits(x, weight)):
-        return F.linear(x, weight, bias)
+    if torch.compiler.is_compiling() or not (_pays(x, weight, learns) and onednn_suits(x, weight)):
+        return F.linear(x, weight, bias)  # an exporter must not see sizes compared
     return _Product.apply(x, weight, bias) if learns else onednn(x, weight, bias)
 
 
@@ -61,7 +63,7 @@ def onednn_suits(x: Tensor, weight: Tensor) -> bool:
     return (
         _HERE
         and weight.dtype == x.dtype == torch.float32
-        and x.device.type == weight.device.type == "cpu"
+        and place(x) == place(weight) == "cpu"
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch._C._is_tracing()

@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from .linear import product
+from .rehearsal import again, arithmetic
 
 IGNORED = -100
 """A target that counts for nothing."""
@@ -51,7 +52,7 @@ def chunked_cross_entropy(
     hidden, weights, biases = _as_autocast(hidden, weights, biases)
     vocabulary = sum(part.shape[0] for part in weights)
     chunk = chunk or max(1, CHUNK_BYTES // (4 * vocabulary))
-    with torch.autocast(hidden.device.type, enabled=False):
+    with torch.autocast(arithmetic(hidden.device.type), enabled=False):
         plan = _Plan(chunk=chunk, learning=torch.is_grad_enabled(), weights=len(weights))
         loss: Any = _ChunkedCrossEntropy.apply(plan, targets, hidden, *weights, *(biases or ()))
     return loss
@@ -73,7 +74,7 @@ def _as_autocast(
     hidden: Tensor, weights: tuple[Tensor, ...], biases: tuple[Tensor, ...] | None
 ) -> tuple[Tensor, tuple[Tensor, ...], tuple[Tensor, ...] | None]:
     """The inputs in the precision in which a linear layer would compute here."""
-    device = hidden.device.type
+    device = arithmetic(hidden.device.type)
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights[0].dtype
     return (
         hidden.to(dtype),
@@ -166,12 +167,12 @@ def sequence_log_probabilities(
     def one(row: Tensor, target: Tensor) -> Tensor:
         return -chunked_cross_entropy(row, weight, bias, target, chunk=chunk)
 
-    def again(row: Tensor, target: Tensor) -> Tensor:
+    def recomputed(row: Tensor, target: Tensor) -> Tensor:
         """Where the head learns, one gradient [V, C] a sequence would wait for the backward pass: compute it there."""
-        result: Any = checkpoint(one, row, target, use_reentrant=False)
+        result: Any = checkpoint(one, row, target, use_reentrant=False, context_fn=again)
         return result
 
-    return torch.stack([(again if heavy else one)(*pair) for pair in zip(hidden, targets, strict=True)])
+    return torch.stack([(recomputed if heavy else one)(*pair) for pair in zip(hidden, targets, strict=True)])
 
 
 def dpo_loss(

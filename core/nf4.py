@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .linear import Linear, product
+from .rehearsal import arithmetic
 
 BLOCK = 64
 
@@ -69,7 +70,7 @@ class NF4Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [..., in] -> [..., out]; the gradient reaches x alone."""
-        device = x.device.type
+        device = arithmetic(x.device.type)
         if torch.is_autocast_enabled(device):
             x = x.to(torch.get_autocast_dtype(device))
         with torch.autocast(device, enabled=False):

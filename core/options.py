@@ -33,7 +33,8 @@ class Options:
         for item in dataclasses.fields(self):
             choices, value = item.metadata.get("choices"), getattr(self, item.name)
             if choices and value not in choices:
-                raise UserError(f"{flag(item.name)} cannot be {value!r}.", near(str(value), choices))
+                words = [word for word in choices if word]  # "" stands for what suits the job
+                raise UserError(f"{flag(item.name)} cannot be {value!r}.", near(str(value), words))
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{flag(item.name)} takes a finite number, not {value}.")
 
@@ -122,6 +123,15 @@ class RunOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.batch > 0, f"--batch must be at least 1, not {self.batch}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options):
+    """What every export is told; a model with formats of its own extends it."""
+
+    format: str = option("onnx", "onnx, or torch: torch's exported program", choices=("onnx", "torch"))
+    quantize: str = option("none", "weights of the graphs", choices=("none", "int8", "int4"))
+    opset: int = option(20, "of ONNX, 18 to 23; a runtime that is older than a graph refuses it")
 
 
 # -- what every training understands --------------------------------------------------------------------------------

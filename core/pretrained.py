@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from . import checkpoint as checkpoints
 from .errors import UserError, near
 from .registry import Card
+from .rehearsal import rehearsing
 from .sources import Source, first_available, sha256_file
 from .task import Origin
 from .weights import count_parameters
@@ -53,12 +54,12 @@ def locate(card: Card, name: str | None) -> Located:
         facts = card.checkpoints[name]
         if "folder" in facts:  # ships with the model, beside the default one
             return Located(path=checkpoints.resolve(card.folder / facts["folder"]), source=name, facts=facts)
-        path, source, notices = first_available(list(facts["sources"]))
+        path, source, notices = first_available(list(facts["sources"]), files=wanted_files())
         return Located(path=path, source=str(source), facts=facts, notices=tuple(notices))
     path = Path(name).expanduser()
     if "://" in name:
         source = Source.parse(name)
-        return Located(path=source.fetch(), source=name)
+        return Located(path=source.fetch(files=wanted_files()), source=name)
     if not path.exists():
         hint = near(name, ["embedded", *card.checkpoints])
         raise UserError(
@@ -72,6 +73,11 @@ def locate(card: Card, name: str | None) -> Located:
         return Located(path=path, source=name)
     ours = path / "best" if (path / "best").exists() or (path / "checkpoints").exists() else path
     return Located(path=checkpoints.resolve(path) if ours != path else path, source=name)
+
+
+def wanted_files() -> tuple[str, ...] | None:
+    """What of a hub's repository is fetched: in a rehearsal its configuration alone, else all a model is made of."""
+    return ("config.json", "generation_config.json", "preprocessor_config.json") if rehearsing() else None
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import UserError, near
+from .rehearsal import place
 
 _MANY = 32
 """Above so many rows widening the weights once and a bfloat16 product are the faster way (reading a prompt)."""
@@ -50,7 +51,7 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[..., I] -> [..., O] in x's own precision. Carries no gradients."""
         rows = x.reshape(-1, self.in_features).bfloat16()  # [N, I]
-        if x.device.type == "cpu" and rows.shape[0] <= _MANY and not self.in_features % _LANES:
+        if place(x) == "cpu" and rows.shape[0] <= _MANY and not self.in_features % _LANES:
             y = torch.ops.aten._weight_int8pack_mm(rows, self.codes, self.scales)
         else:
             y = F.linear(rows, self.codes.bfloat16() * self.scales[:, None])

@@ -55,7 +55,7 @@ class Card:
     commands: dict[str, str] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
     evaluate_options: str = ""
-    export_options: str = ""
+    export_options: str = ""  # where it has formats besides graphs
     package: str
     folder: Path
 
@@ -104,6 +104,11 @@ def cards() -> dict[str, Card]:
                 card = read_card(Path(next(iter(spec.submodule_search_locations))), point.value)
                 found.setdefault(card.name, card)
     return found
+
+
+def card_of(module: str) -> Card | None:
+    """The card of the model in whose folder `module` (its dotted name) lies; None where it lies in none."""
+    return next((one for one in cards().values() if module.startswith(f"{one.package}.")), None)
 
 
 def card(name: str) -> Card:

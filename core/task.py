@@ -19,11 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from .errors import UserError
+from .export.exportable import Exportable
 from .options import RunOptions, TrainOptions, build
-from .registry import Card
+from .registry import Card, card_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
 
 Tick = Callable[[int, int], None]
 """Called with (inputs done, inputs in all)."""
@@ -174,7 +176,7 @@ class Learner(nn.Module):
         return self.network.loss(batch)
 
 
-class Task(ABC):
+class Task(Exportable, ABC):
     """A network with everything that makes it useful: what goes in, what comes out, how it learns.
 
     A model folder subclasses this once. The class attributes are static; an instance holds the weights.
@@ -193,6 +195,13 @@ class Task(ABC):
     network: Any
     """The nn.Module; a subclass names its class."""
     origin: Origin
+
+    def __init_subclass__(cls) -> None:
+        """A task in a model's folder knows its card, however it was imported."""
+        super().__init_subclass__()
+        card = card_of(cls.__module__)
+        if card is not None:
+            cls.card = card
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -320,12 +329,6 @@ class Task(ABC):
     def inputs(self, given: Sequence[Any], options: Any) -> Sequence[Any]:
         """What to predict on, where options of a model can name inputs too (a file of prompts)."""
         return given
-
-    # -- Artifact of a model itself ---------------------------------------------------------------------------------
-
-    def export(self, folder: Path, options: Any) -> list[str]:
-        """Write the model into the empty `folder` as `options.format`; gives what to be aware of."""
-        raise UserError(f"{self.card.name} has no other format yet.")
 
     # -- learning -------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .errors import UserError, near
+from .rehearsal import rehearsing
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,15 @@ def load_into(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str 
             theirs, needed = tuple(tensors[key].shape), tuple(value.shape)
             raise UserError(f"{source} is of another model: {key} is {theirs}, not {needed}.")
     meta = any(value.is_meta for value in own.values())
-    network.load_state_dict(dict(tensors), strict=True, assign=meta)
+    network.load_state_dict({name: _stands(value) for name, value in tensors.items()}, strict=True, assign=meta)
     if meta:
         _complete(network, own)
+
+
+def _stands(value: Tensor) -> Tensor:
+    """A tensor of an exported checkpoint, which a graph holds: its shape without memory, and NaN everywhere, so that
+    whoever used it by mistake would see."""
+    return torch.full((), float("nan")).expand(value.shape) if value.is_meta else value
 
 
 def _complete(network: nn.Module, before: Mapping[str, Tensor]) -> None:
@@ -154,7 +161,7 @@ def _complete(network: nn.Module, before: Mapping[str, Tensor]) -> None:
         if callable(reset := getattr(module, "reset_buffers", None)):
             reset(device)
     empty = [name for name, buffer in network.named_buffers() if buffer.is_meta]
-    if empty:
+    if empty and not rehearsing():
         raise NotImplementedError(f"{_few(empty)} has no values: its module needs a reset_buffers(device)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import tsuite
+from tsuite.core import registry
 from tsuite.core.errors import UserError
 
 from .domains.vision.pictures import photo, trained
@@ -111,3 +113,10 @@ def test_a_model_is_loaded_for_a_persons_own_inputs(monkeypatch: pytest.MonkeyPa
             tsuite.load("vision.vit", named)
         assert asked[-1] == wanted
     assert asked[0] == 1
+
+
+@pytest.mark.parametrize("card", registry.cards().values(), ids=lambda card: card.name)
+def test_every_name_that_a_model_offers_is_there(card: registry.Card) -> None:
+    package = importlib.import_module(card.package)
+    for name in getattr(package, "_HOME", {}):
+        assert getattr(package, name) is not None

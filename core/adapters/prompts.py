@@ -20,6 +20,7 @@ from ..cache import Cache, LayerCache
 from ..errors import UserError
 from ..language import LanguageModel
 from ..positions import Turn
+from ..rehearsal import arithmetic
 
 COMMON = 5000
 """First vectors are drawn among so many ids: low ids are frequent ones in a byte-level vocabulary."""
@@ -97,7 +98,7 @@ class PrefixedAttention(MultiHeadAttention):
     ) -> tuple[Tensor, Tensor, Tensor]:
         front = self.prefix[:, None].expand(-1, x.shape[0], -1, -1, -1)  # [2, B, K, P, D]
         if cache is not None and cache.length == 0:
-            device = x.device.type
+            device = arithmetic(x.device.type)
             dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
             cache.append(*front.to(dtype))
         query, key, value = super().project(x, context, positions=positions, cache=cache, keep=keep)

@@ -32,7 +32,8 @@ class SplitRows(nn.Module):
 
     def __init__(self, whole: Tensor, ids: Tensor) -> None:
         super().__init__()
-        whole, learns = whole.detach(), torch.zeros(len(whole), dtype=torch.bool, device=whole.device)
+        where = ids.device if whole.is_meta else whole.device  # which rows stay is known without their numbers
+        whole, learns = whole.detach(), torch.zeros(len(whole), dtype=torch.bool, device=where)
         learns[ids] = True
         self.base = nn.Parameter(whole[~learns].clone(), requires_grad=False)
         self.new = nn.Parameter(whole[learns].to(torch.promote_types(whole.dtype, torch.float32)).clone())

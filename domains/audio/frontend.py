@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ...core.errors import missing_extra
 from ...core.masks import padding_mask
+from ...core.rehearsal import arithmetic
 
 FLOOR = 1e-6
 """Power below which all is silence: some ten times the rounding noise of 16-bit samples in a band."""
@@ -175,7 +176,7 @@ class LogMel(nn.Module):
         return (lengths + self.hop - 1) // self.hop
 
     def _spectrum(self, waveforms: Tensor) -> Tensor:
-        with torch.autocast(waveforms.device.type, enabled=False):
+        with torch.autocast(arithmetic(waveforms.device.type), enabled=False):
             spectrum = self.spectrogram(waveforms.float())  # [B, bins, F]
             return self.mel_scale(spectrum).transpose(1, 2)
 

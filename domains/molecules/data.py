@@ -23,7 +23,7 @@ from ...core.sources.digest import listener
 from .believed import CANONICAL, store_believed
 from .cleaning import Kept, clean_entries, with_part
 from .files import ENDINGS, Entry, Rejected, read_file, read_rejected, write_rejected
-from .measurements import averaged, measured_only
+from .measurements import NO_NUMBER, averaged, measured_only
 from .splits import PARTS, Way, by_hash, by_scaffold, ranks
 from .stored import Stored, write_facts, write_part
 
@@ -61,9 +61,9 @@ class Molecules(core_task.Collection):
         """The entries that were left out: where, what was given, and why."""
         return read_rejected(self.folder / "rejected.csv")
 
-    def save_rejected(self, path: str | Path) -> Path | None:
-        """`rejected` as a csv for people; None, and no file, where nothing was left out."""
-        found = self.rejected()
+    def save_rejected(self, path: str | Path, more: Sequence[Rejected] = ()) -> Path | None:
+        """`rejected` (and `more`) as a csv for people; None, and no file, where nothing was left out."""
+        found = [*self.rejected(), *more]
         return write_rejected(path, found) if found else None
 
 
@@ -222,6 +222,11 @@ def _store(
         if not kept.rejected:
             raise UserError("There are no molecules to collect.")
         first = kept.rejected[0]
+        if all(NO_NUMBER in one.reason for one in kept.rejected):
+            raise UserError(
+                f"Not one of the {kept.lines:,} entries of {Path(name).name} has the number that is to be learnt.",
+                f"The first, {first.file}, line {first.line}: {first.reason}. Does --target name the right column?",
+            )
         raise UserError(
             f"Not one of the {kept.lines:,} entries of {Path(name).name} is a molecule.",
             f"The first, {first.file}, line {first.line}, {first.given[:60]!r}: {first.reason}.",

@@ -246,15 +246,16 @@ def _cell(value: float | None) -> str:
 
 def write_sdf(path: str | Path, molecules: Sequence[Any]) -> Path:
     """Each molecule with coordinates to draw it by (2D), its id as title, its SMILES and properties as data."""
+    from .chem import Chem
     from .draw import laid_out
+    from .properties import CAVEAT
 
     with whole(path) as file:
-        from .chem import Chem
-
         writer = Chem.SDWriter(file)
         for item in molecules:
             mol = laid_out(item.smiles)
             mol.SetProp("_Name", " ".join(item.id.split()))
+            mol.SetProp("_MolFileComments", CAVEAT)
             mol.SetProp("SMILES", item.smiles)
             for name, value in item.properties.items():
                 if not math.isnan(value):

@@ -9,6 +9,8 @@ from dataclasses import replace
 from .cleaning import Kept
 from .files import Entry
 
+NO_NUMBER = "which is no number"
+
 
 def measured_only(rows: Iterable[tuple[Entry, int]], targets: Sequence[str]) -> Iterator[tuple[Entry, int]]:
     """The entries with nothing but their numbers in `targets`; one that has none of them says so as its error."""
@@ -20,7 +22,7 @@ def measured_only(rows: Iterable[tuple[Entry, int]], targets: Sequence[str]) -> 
 
 def _why(entry: Entry, name: str) -> str:
     text = entry.texts.get(name, "")
-    return f"its {name} is {text[:40]!r}, which is no number" if text else f"it has no {name}"
+    return f"its {name} is {text[:40]!r}, {NO_NUMBER}" if text else f"it has no {name}"
 
 
 def averaged(kept: Kept) -> None:

@@ -13,6 +13,8 @@ from .files import ID_NAMES, SMILES_NAMES, Entry, number_in, opened
 
 LOOKED_AT = 50
 """Rows by which columns are recognised."""
+SHORT = 3
+"""Letters up to which a word may be a molecule by chance."""
 Row = tuple[int, list[str]]
 """The line it begins in, and its cells."""
 
@@ -56,6 +58,9 @@ def _rows(file: Iterator[str], mark: str, path: Path) -> Iterator[Row]:
     try:
         for cells in reader:
             line, before = before + 1, reader.line_num
+            if any(cell.count("\n") > 1 for cell in cells):
+                yield line, [f"lines {line} to {before} are one cell: is a quote left open?"] * len(cells)
+                continue
             if any(cell.strip() for cell in cells):
                 yield line, [cell.strip() for cell in cells]
     except csv.Error as error:
@@ -80,7 +85,14 @@ def _recognise(
             raise UserError(f"{path} has no column {column!r}.", near(column, head))
     elif named:
         at = next((lower.index(name) for name in SMILES_NAMES if name in lower), None)
-        at = _by_content(body) if at is None else at
+        if at is None:
+            several = [head[n] for n in _holding(body) if n < len(head)]
+            if len(several) > 1:
+                raise UserError(
+                    f"Several columns of {path} hold SMILES: {', '.join(several)}.",
+                    "Say which is meant (finetune: --column), or call it smiles.",
+                )
+            at = _by_content(body)
     if at is None:
         raise UserError(f"No column of {path} holds SMILES: {', '.join(head[:12])}.", "Say which does: column.")
     cells = body if named else [head, *body]
@@ -96,6 +108,17 @@ def _place(path: Path, names: Sequence[str], name: str, smiles: int) -> int:
         others = [one for n, one in enumerate(names) if n != smiles]
         raise UserError(f"{path} has no column {name!r}.", near(name, others))
     return names.index(name)
+
+
+def _holding(rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns most of whose cells are molecules of some length: short words such as "C" or "CN" are, too."""
+    found = []
+    for at in range(max(map(len, rows), default=0)):
+        cells = [row[at] for row in rows if at < len(row) and row[at]]
+        good = [cell for cell in cells if len(cell) > SHORT and _is_smiles(cell)]
+        if cells and 2 * len(good) > len(cells):
+            found.append(at)
+    return found
 
 
 def _by_content(rows: Sequence[Sequence[str]]) -> int | None:

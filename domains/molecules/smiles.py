@@ -12,6 +12,7 @@ from .reasons import why_not_block, why_not_smiles
 
 FRAGMENTS, ISOTOPES, MAPS = "fragments", "isotopes", "atom numbers"
 """What `clean` may have taken off a molecule."""
+HYDROGEN = "it holds nothing but hydrogen"
 
 
 class Cleaned(NamedTuple):
@@ -24,14 +25,19 @@ class Cleaned(NamedTuple):
 
 
 def parse(smiles: str) -> Any | None:
-    """The rdkit molecule, without a word on stderr; None where rdkit cannot read it or it has no atoms.
+    """The rdkit molecule, without a word on stderr; None where rdkit cannot read it, or it has no atoms but hydrogen.
 
     What rdkit would take for a name and leave unread (after a space, beyond ASCII) is no SMILES either."""
     if not smiles.isascii() or len(smiles.split()) != 1:
         return None
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
-    return mol if mol is not None and mol.GetNumAtoms() else None
+    return mol if mol is not None and not _only_hydrogen(mol) else None
+
+
+def _only_hydrogen(mol: Any) -> bool:
+    """Whether there is nothing else, or nothing at all; a dummy atom is something."""
+    return all(atom.GetAtomicNum() == 1 for atom in mol.GetAtoms())
 
 
 def canonical(smiles: str, *, keep_stereo: bool = True) -> str | None:
@@ -46,7 +52,11 @@ def canonical(smiles: str, *, keep_stereo: bool = True) -> str | None:
 
 def why_not(smiles: str) -> str:
     """In words why `smiles` is no molecule: where it is wrong, and what; "" where nothing is."""
-    return "" if parse(smiles) is not None else why_not_smiles(smiles)
+    if parse(smiles) is not None:
+        return ""
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles) if smiles.isascii() and len(smiles.split()) == 1 else None
+    return HYDROGEN if mol is not None and mol.GetNumAtoms() else why_not_smiles(smiles)
 
 
 def randomised(smiles: str, seed: int) -> str:
@@ -119,7 +129,7 @@ def clean(mol: Any, *, keep_stereo: bool = True) -> Cleaned:
     if again is None:
         return Cleaned(reason="rdkit cannot read back what it writes of it")
     if not again.GetNumHeavyAtoms():
-        return Cleaned(reason="it holds nothing but hydrogen")
+        return Cleaned(reason=HYDROGEN)
     written = Chem.MolToSmiles(again)
     return Cleaned(written, inchikey(again) or written, tuple(taken))
 
@@ -127,7 +137,7 @@ def clean(mol: Any, *, keep_stereo: bool = True) -> Cleaned:
 def clean_smiles(smiles: str, *, keep_stereo: bool = True) -> Cleaned:
     """`clean` for a string; `reason` says in words why it cannot be read."""
     mol = parse(smiles)
-    return clean(mol, keep_stereo=keep_stereo) if mol is not None else Cleaned(reason=why_not_smiles(smiles))
+    return clean(mol, keep_stereo=keep_stereo) if mol is not None else Cleaned(reason=why_not(smiles))
 
 
 def clean_block(block: str, *, keep_stereo: bool = True) -> Cleaned:

@@ -124,7 +124,7 @@ class SmilesTokenizer:
         more = f"; and {len(first) - 5} further tokens" if len(first) > 5 else ""
         raise UserError(
             f"The vocabulary of {len(self)} tokens does not have {told}{more}.",
-            "Leave those molecules out, or learn from scratch, where the vocabulary is made out of the data.",
+            "Leave those molecules out, or learn from scratch on all: the vocabulary is that of what is learnt from.",
         )
 
     # -- many molecules -----------------------------------------------------------------------------------------------

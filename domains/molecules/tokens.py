@@ -28,21 +28,24 @@ from .smiles import randomised
 from .stored import Stored, Strings, write_strings
 from .tokenizer import SmilesTokenizer
 
-VERSION = 1
-NAMED = 5
-"""Molecules that a notice repeats."""
+VERSION = 2
+NAMED, LISTED = 5, 10_000
+"""Molecules that a notice repeats, and that are listed one by one, at most."""
 
 
 class Tokens:
     """Rows of ids out of a folder that `tokenise` made. `lengths` [N] are tokens of each row, begin and end among them,
-    `which` [N] the number of its molecule in the part, `notices` what was left out."""
+    `which` [N] the number of its molecule in the part, `notices` what was left out,
+    `left_out` the first of it one by one: (text, reason)."""
 
     def __init__(self, folder: Path) -> None:
         self.lengths = np.load(folder / "lengths.npy")
         self.which = np.load(folder / "which.npy")
         self._starts = np.cumsum(self.lengths) - self.lengths
         self._ids = np.load(folder / "ids.npy", mmap_mode="r")
-        self.notices: tuple[str, ...] = tuple(json.loads((folder / "notices.json").read_text(encoding="utf-8")))
+        told = json.loads((folder / "notices.json").read_text(encoding="utf-8"))
+        self.notices: tuple[str, ...] = tuple(told["notices"])
+        self.left_out: tuple[tuple[str, str], ...] = tuple((text, reason) for text, reason in told["left_out"])
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -143,7 +146,19 @@ def _write(folder: Path, texts: Strings, tokenizer: SmilesTokenizer, length: int
         notices.append(f"{(long & ~strange).sum():,} molecules of more than {length:,} tokens are left out: {first} …")
     if empty.any():
         notices.append(f"{empty.sum():,} molecules are left out: SELFIES has no words for them.")
-    (folder / "notices.json").write_text(json.dumps(notices), encoding="utf-8")
+    left = [(texts[int(n)], _reason(texts[int(n)], tokenizer, strange=bool(strange[n]), length=length))
+            for n in np.flatnonzero(bad & ~empty)[:LISTED]]  # fmt: skip
+    text = json.dumps({"notices": notices, "left_out": left})
+    (folder / "notices.json").write_text(text, encoding="utf-8")
+
+
+def _reason(text: str, tokenizer: SmilesTokenizer, *, strange: bool, length: int) -> str:
+    """Why a molecule is left out."""
+    if not strange:
+        return f"it has more than {length} tokens"
+    known = set(tokenizer.tokens)
+    outside = dict.fromkeys(one for one in tokenizer.cut(text) if one not in known)
+    return f"it holds {' '.join(outside)}, which the vocabulary does not"
 
 
 def _strange(texts: Strings, numbers: np.ndarray, tokenizer: SmilesTokenizer) -> str:

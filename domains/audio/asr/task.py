@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ....core import adapters, pretrained
 from ....core.errors import UserError
+from ....core.export.graph import Graph
 from ....core.pretrained import Located
 from ....core.sources import Unreachable
 from ....core.task import Batch, Example, Origin, Prepared, Split, Summary, Task
@@ -286,6 +287,16 @@ class ASRTask(Task):
         if len(inputs) == 2 and isinstance(inputs[0], (np.ndarray, Tensor)) and isinstance(inputs[1], (int, float)):
             inputs = (read_samples(inputs[0], int(inputs[1])),)
         return super().__call__(*inputs, **options)
+
+    def graphs(self) -> list[Graph]:
+        from . import exported
+
+        return exported.graphs(self.network)
+
+    def exported(self) -> None:
+        from . import exported
+
+        exported.attached(self.network)
 
     def example_batch(self, size: int) -> Sounds:
         noise = np.random.default_rng(0).normal(0, 0.1, (size, 5 * SAMPLE_RATE)).astype(np.float32)

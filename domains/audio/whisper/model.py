@@ -26,6 +26,7 @@ from ....core.encoder import Encoder
 from ....core.language import LanguageModel
 from ....core.layers import ACTIVATIONS, MLP
 from ....core.positions import sinusoidal
+from ....core.rehearsal import place
 from ..frontend import LogMel
 from .config import HOP, WhisperConfig
 
@@ -94,7 +95,7 @@ class Whisper(nn.Module):
         """mel [B, F, M] -> a cache that remembers these windows, as `past` for `core.generate`: every prompt then
         continues what was heard."""
         # One window's values fit a processor's cache: all at once take a fifth longer there.
-        windows = mel.split(1) if mel.device.type == "cpu" else [mel]
+        windows = mel.split(1) if place(mel) == "cpu" else [mel]
         return self.text.listen(torch.cat([self.encode(window) for window in windows]))
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .task import SmilesTask
 
 _HOME = {
-    "AgentSettings": "reinforce",
-    "Optimised": "reinforce",
+    "AgentSettings": "optimising.reinforce",
+    "Optimised": "optimising.reinforce",
     "SmilesGPT": "model",
     "SmilesGPTConfig": "config",
     "SmilesTask": "task",
-    "optimise": "reinforce",
+    "optimise": "optimising.reinforce",
 }
 
 __getattr__ = lazy_names(__name__, _HOME)

@@ -33,12 +33,14 @@ class DataFacts:
     molecules: int = 0
     measured: int = 0
     quantiles: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    """The data sets that the checkpoint learnt from which this learning began with."""
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> DataFacts:
         """What `dataclasses.asdict` gave, through JSON."""
         quantiles = {str(name): tuple(map(float, values)) for name, values in plain["quantiles"].items()}
-        return cls(**{**plain, "quantiles": quantiles})
+        return cls(**{**plain, "quantiles": quantiles, "before": tuple(plain.get("before", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from ....core.options import TrainOptions, flag, option
 from .config import SHAPES
 
 SUITES = ("", "moses", "guacamol")
+GUIDANCE = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class RunOptions(CoreRunOptions):
     temperature: float = option(1.0, "1 draws from what was learnt, less is more alike, 0 takes the likeliest token")
     top_k: int = option(0, "draw from the k likeliest tokens (0: all)")
     top_p: float = option(1.0, "draw from the likeliest tokens that hold this share of the probability")
-    seed: int = option(0, "seed of what is drawn")
+    seed: int = option(0, "seed of what is drawn (the same for the same --batch)")
     show: int = option(20, "molecules in the table and in the picture, the best by QED")
     picture: str = option("png", "kind of the picture of the best", choices=("png", "svg", "none"))
     workers: int = option(0, "processes that compute properties (0: one for each core)")
@@ -33,7 +34,7 @@ class RunOptions(CoreRunOptions):
     sa: str = option("", "SA score to aim at, 1 (easy to make) to 10")
     tpsa: str = option("", "polar surface to aim at, in Å²")
     weight: str = option("", "molar mass to aim at, in g/mol")
-    guidance: float = option(1.5, "how much properties that are asked for count (1: as they were learnt)")
+    guidance: float = option(GUIDANCE, "how much properties that are asked for count (1: as they were learnt)")
     scaffold: str = option("", "SMILES with attachment points (*), such as 'c1ccc(*)cc1': grow at them alone")
     similar_to: str = option("", "SMILES of a molecule: draw others like it")
     compared: int = option(50_000, "training molecules in which what was asked for is looked up to compare (0: none)")
@@ -59,6 +60,9 @@ class RunOptions(CoreRunOptions):
             not (self.scaffold and self.similar_to),
             "--scaffold and --similar-to do not go together: give the one to grow from, or the one to be like.",
         )
+        guided = any(getattr(self, name) for name in ("logp", "qed", "sa", "tpsa", "weight"))
+        said = "--guidance is for properties that are asked for, such as --qed 0.9; none is."
+        self.require(guided or self.guidance == GUIDANCE, said)
         self._check_optimisation()
 
     def _check_optimisation(self) -> None:
@@ -73,6 +77,7 @@ class RunOptions(CoreRunOptions):
         from .optimising.oracles import parse_goals
 
         parse_goals(self.optimise)
+        self.require(self.n == type(self)().n, "--n is for drawing freely; --optimise goes by --oracle-calls.")
         self.require(self.oracle_calls >= 1, f"--oracle-calls must be at least 1, not {self.oracle_calls}.")
         plain = self.temperature == 1 and not self.top_k and self.top_p == 1
         self.require(plain, "--optimise draws at temperature 1 from all tokens: leave out how to draw.")

@@ -6,7 +6,7 @@ Axes: B molecules drawn together, P conditions.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -76,9 +76,11 @@ def go_on(
     *,
     guidance: float = 1.0,
     first: Tensor | None = None,
+    made: Callable[[], Processor] | None = None,
 ) -> list[Drawn]:
     """Go on from prompts (ids with begin and without end), one for each row of conditions [B, P], in their order; what
-    is drawn has the prompt's ids in front. first [V] bool: the tokens that may stand right behind a prompt."""
+    is drawn has the prompt's ids in front. first [V] bool: the tokens that may stand right behind a prompt. made:
+    makes a processor for prompts that are drawn together."""
     drawn: dict[int, Drawn] = {}
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     while order:  # prompts drawn together share the room behind the longest of them
@@ -86,7 +88,7 @@ def go_on(
         part = [row for row in order if len(prompts[row]) <= most]
         order = order[len(part) :]
         begun = [list(prompts[row]) for row in part]
-        processors = [] if first is None else [_beginning_with(first, begun)]
+        processors = [*([made()] if made else []), *([_beginning_with(first, begun)] if first is not None else [])]
         once = replace(sampling, seed=(sampling.seed or 0) + 31 * most)
         replies = _continued(network, conditions[part], begun, once, guidance=guidance, processors=processors)
         for row, reply in zip(part, replies, strict=True):

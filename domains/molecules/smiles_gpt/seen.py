@@ -21,6 +21,14 @@ class Seen(Container[str]):
         stored = getattr(examples, "smiles", None)
         return cls(stored.all() if stored is not None else [one.smiles for one in examples])
 
+    def joined(self, other: Seen | None) -> Seen:
+        """What is in this one or in the other."""
+        if other is None:
+            return self
+        both = Seen(())
+        both._hashes = np.union1d(self._hashes, other._hashes)
+        return both
+
     def __contains__(self, smiles: object) -> bool:
         wanted = hash(smiles)
         place = int(np.searchsorted(self._hashes, wanted))

@@ -62,7 +62,7 @@ def summarise(results: Sequence[Any]) -> Summary:
     if scored:
         metrics["nats_per_token"] = sum(one.nats for one in scored) / sum(one.tokens for one in scored)
         metrics["nats"] = sum(one.nats for one in scored) / len(scored)
-    return Summary(metrics=metrics)
+    return Summary(metrics=metrics, conduct={"caveat": CAVEAT})
 
 
 def best(results: Sequence[Any], count: int) -> list[Written]:
@@ -85,7 +85,7 @@ def _best_by(rows: Sequence[Any]) -> str:
     return f"the {len(rows)} nearest to what was asked" if asked else f"the best {len(rows)} by QED"
 
 
-def table(results: Sequence[Any], summary: Summary, *, show: int) -> Any:
+def table(results: Sequence[Any], summary: Summary, *, show: int, learnt: Sequence[str] = ()) -> Any:
     """The scores in a line, the best, and how it went with what was asked for."""
     from rich.console import Group
     from rich.table import Table
@@ -96,7 +96,8 @@ def table(results: Sequence[Any], summary: Summary, *, show: int) -> Any:
     rows: Sequence[Any] = scored[:show] if scored else best(results, show)
     if not scored:
         shown.title = _best_by(rows)
-    shown.add_column("")
+    drawn = [one for one in results if isinstance(one, Written)]
+    shown.add_column("id" if drawn else "")
     shown.add_column("SMILES", overflow="fold")
     names = [name for name in PROPERTIES if any(name in row.properties for row in rows)]
     for name in names:
@@ -107,19 +108,25 @@ def table(results: Sequence[Any], summary: Summary, *, show: int) -> Any:
     similar = any("similarity" in row.properties for row in rows)
     if similar:
         shown.add_column("similarity", justify="right")
-    for number, row in enumerate(rows, start=1):
-        cells = [
-            f"{row.properties[name]:.{PROPERTIES[name].digits}f}" if name in row.properties else "" for name in names
-        ]
+    for row in rows:
+        cells = [_rounded(row.properties[name], PROPERTIES[name].digits) if name in row.properties else ""
+                 for name in names]  # fmt: skip
         more = [f"{row.nats / row.tokens:.3f}"] if isinstance(row, Scored) else []
         more += [f"{row.properties['similarity']:.2f}"] if similar else []
-        shown.add_row(str(number), Text(row.smiles), *cells, *more)  # else [nH] would be taken for markup
+        named = row.id if drawn else ""
+        shown.add_row(Text(named), Text(row.smiles), *cells, *more)  # else [nH] would be taken for markup
     said = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in summary.metrics.items())
-    drawn = [one for one in results if isinstance(one, Written)]
     kept = any(name in summary.conduct for name in ("scaffold", "similar_to"))
     head = f"{len(drawn):,} {'kept' if kept else 'drawn'}: {said}" if drawn else said
     asked = tables(summary.conduct)
+    if "novelty" in summary.metrics and learnt:
+        words = f"Novelty: the share that is not among what it learnt from ({', '.join(learnt)})."
+        asked.append(Text(words, style="dim"))
     return Group(*([shown] if rows else []), Text(head, style="bold"), *asked, Text(CAVEAT, style="dim"))
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0: no -0.00
 
 
 def molecules(results: Sequence[Any]) -> list[Molecule]:
@@ -136,6 +143,8 @@ def render(
     """All valid molecules as CSV and SDF, and the best drawn in a grid, with what is to be marked in each."""
     found = molecules(results)
     if not found:
+        for name in ("molecules.csv", "molecules.sdf", "molecules.png", "molecules.svg"):
+            (folder / name).unlink(missing_ok=True)  # those of another run would be taken for this one's
         return []
     files = [write_csv(folder / "molecules.csv", found), write_sdf(folder / "molecules.sdf", found)]
     chosen = best(results, min(show, MOST_IN_GRID)) or found[: min(show, MOST_IN_GRID)]

@@ -15,18 +15,19 @@ from torch import Tensor, nn
 
 from ....core import pretrained
 from ....core.errors import UserError
+from ....core.export.graph import Graph
 from ....core.sampling import Sampling
 from ....core.task import Failure, Learner, Origin, Prepared, Split, Summary, Task, Tick
 from ..data import Molecules, collect
 from ..draw import grid
 from ..molecule import Molecule
 from ..properties import PROPERTIES, measured, properties
-from ..smiles import clean_smiles, why_not
+from ..smiles import why_not
 from ..tokens import tokenise
-from . import checkpoints, show
+from . import checkpoints, exported, show
 from .asked import asking
 from .checkpoints import Around
-from .given import cleaned, only_drawing, read_inputs
+from .given import cleaned, notices, only_drawing, read_inputs, refuse_drawing, shortened
 from .model import SmilesBatch, SmilesGPT
 from .optimising import pursuit
 from .optimising.pursuit import Optimal, Pursued, Pursuit
@@ -112,6 +113,7 @@ class SmilesTask(Task):
         if not given:
             return asking.requests(self, options)
         asking.refuse(options)
+        refuse_drawing(options)
         return given
 
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Any]:
@@ -165,10 +167,12 @@ class SmilesTask(Task):
             raise UserError(f"{molecule.id}: {made.reason}.")
         tokenizer, length = self.around.tokenizer, self.network.config.length
         if strange := tokenizer.strange(made.smiles):
-            raise UserError(f"{molecule.id}: {made.smiles} holds {', '.join(strange)}, which the model does not know.")
+            text = shortened(made.smiles)
+            raise UserError(f"{molecule.id}: {text} holds {', '.join(strange)}, which the model does not know.")
         ids = np.asarray(tokenizer.encode(made.smiles))
         if len(ids) > length:
-            raise UserError(f"{molecule.id}: {made.smiles} has {len(ids)} tokens, the model was made for {length}.")
+            text = shortened(made.smiles)
+            raise UserError(f"{molecule.id}: {text} has {len(ids)} tokens, the model was made for {length}.")
         return Row(id=molecule.id, ids=ids)
 
     def predict(self, batch: Any, options: RunOptions) -> Any:
@@ -193,12 +197,15 @@ class SmilesTask(Task):
         if isinstance(examples[0], Row):
             return [Scored(id=one.id, smiles="", nats=lost, tokens=count)
                     for one, lost, count in zip(examples, nats, tokens, strict=True)]  # fmt: skip
-        smiles = [clean_smiles(one.smiles).smiles for one in examples]
-        found = properties(smiles)
+        made = [cleaned(one) for one in examples]
+        found = properties([one.smiles for one in made])
         return [
-            Scored(id=one.id, smiles=text, nats=lost, tokens=count, properties=dict(zip(PROPERTIES, row, strict=True)))
-            for one, text, lost, count, row in zip(examples, smiles, nats, tokens, found.tolist(), strict=True)
-        ]
+            Scored(
+                id=one.id, smiles=clean.smiles, nats=lost, tokens=count, notices=notices(clean),
+                properties=dict(zip(PROPERTIES, row, strict=True)),
+            )
+            for one, clean, lost, count, row in zip(examples, made, nats, tokens, found.tolist(), strict=True)
+        ]  # fmt: skip
 
     def written(self, drawn: Sequence[Drawn], examples: Sequence[Draw]) -> list[Written]:
         """What was drawn, read by rdkit."""
@@ -229,11 +236,20 @@ class SmilesTask(Task):
         return collect(self.around.data.name).split("train")
 
     def known(self) -> Seen | None:
-        """Which molecules it learnt from; None where they cannot be had here."""
+        """Which molecules it learnt from, those of what it began with too; None where they cannot be had here."""
         if self.seen is None:
             with suppress(UserError):
-                self.seen = Seen.of(self.training.examples)
+                seen = Seen.of(self.training.examples)
+                for name in self.around.data.before if self.around.data else ():
+                    seen = seen.joined(Seen.of(collect(name).train))
+                self.seen = seen
         return self.seen
+
+    @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """The names of the data that `known` knows."""
+        data = self.around.data
+        return () if data is None or self.known() is None else (*data.before, data.name)
 
     # -- scores and pictures ------------------------------------------------------------------------------------------
 
@@ -274,7 +290,7 @@ class SmilesTask(Task):
             return guacamol_table(summary.details["guacamol"])
         if self.pursued is not None and _optimised(results):
             return optimised_table(self.pursued, results, summary)
-        return show.table(results, summary, show=self._show)
+        return show.table(results, summary, show=self._show, learnt=self.learnt_from)
 
     def render(self, results: Sequence[Any], folder: Path, options: RunOptions) -> list[Path]:
         if self.pursued is not None and _optimised(results):
@@ -295,6 +311,19 @@ class SmilesTask(Task):
         self._sample = self.drawn(RunOptions(n=SAMPLED))
         chosen = [one for one in self._sample if one.smiles][:12]
         return [grid(chosen, folder / "molecules.png", columns=4)] if chosen else []
+
+    # -- as graphs ------------------------------------------------------------------------------------------------
+
+    kept_beside_graphs = ("conditions.",)
+
+    def graphs(self) -> list[Graph]:
+        return exported.graphs(self.network)
+
+    def exported(self) -> None:
+        exported.read_by_steps(self.network)
+
+    def step_extras(self, cache: Any, batch: int) -> tuple[Tensor, ...]:
+        return exported.told_of(cache, batch, self.network.config.dim)
 
     # -- learning -------------------------------------------------------------------------------------------------
 

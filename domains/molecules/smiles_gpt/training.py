@@ -64,15 +64,24 @@ def prepare(
     checks = tokenise(validation, tokenizer, length=length)
     rows = Rows(tokens, values, most=options.molecules or None)
     options = sizes.decided(options, len(rows), fresh=fresh)
-    task.around = Around(tokenizer=tokenizer, data=_facts(parts, values, names))
-    task.seen, task.learning, task.half = Seen.of(parts.train), True, options.half
+    learnt = () if fresh or task.around.data is None else (*task.around.data.before, task.around.data.name)
+    earlier = None if fresh else task.known()
+    facts = replace(_facts(parts, values, names), before=tuple(dict.fromkeys(learnt)))
+    task.around = Around(tokenizer=tokenizer, data=facts)
+    task.seen, task.learning, task.half = Seen.of(parts.train).joined(earlier), True, options.half
     splits = Splits(
         train=Split(name=parts.name, part="train", examples=rows, sha256=parts.sha256),
         validation=replace(validation, examples=Rows(checks, most=CHECKED)),
         test=task.to_score(parts, EvaluateOptions()) if len(parts.test) else None,
     )
     chosen = (*parts.notices, *tokens.notices, *_in_words(options, parts, task, rows, values))
-    return Prepared(task=task, splits=splits, options=options, chosen=chosen, files=rejected(parts))
+    return Prepared(
+        task=task,
+        splits=splits,
+        options=options,
+        chosen=chosen,
+        files=rejected(parts, (*tokens.left_out, *checks.left_out)),
+    )
 
 
 def _values(train: Split, names: tuple[str, ...], options: FinetuneOptions) -> np.ndarray:

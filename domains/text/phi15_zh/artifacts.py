@@ -45,8 +45,15 @@ def export(task: Any, folder: Path, options: Any) -> list[str]:
         return []
     if options.precision not in DTYPES:
         raise UserError(f"A Hugging Face folder holds floats, not {options.precision}.", "That is for --format gguf.")
-    formats.write_hf(folder, chatter.config, tensors, chatter.tokenizer, DTYPES[options.precision])
+    write_hf(task, folder, options.precision)
     return []
+
+
+def write_hf(task: Any, folder: Path, precision: str) -> None:
+    """The whole model, adapters merged, as a Hugging Face folder."""
+    chatter = task.chatter
+    tensors = merged(chatter.network).state_dict()
+    formats.write_hf(folder, chatter.config, tensors, chatter.tokenizer, DTYPES[precision])
 
 
 def _export_peft(task: Any, folder: Path) -> list[str]:

@@ -16,6 +16,7 @@ from ....core.adapters import head_parts, head_places, language_loss
 from ....core.language import LanguageModel
 from ....core.lazy import LazySequence
 from ....core.losses import dpo_loss, sequence_log_probabilities
+from ....core.rehearsal import arithmetic
 from ....core.task import Batch, Example
 from ..chat import Encoded, EncodedPair
 from ..packing import TokenBatch, collate
@@ -126,7 +127,7 @@ class Learner(nn.Module):
     def arithmetic(self) -> torch.autocast:
         """A block whose products are in the precision of the learner."""
         device = next(self.parameters()).device
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.bf16)
+        return torch.autocast(arithmetic(device.type), torch.bfloat16, enabled=self.bf16)
 
     def parameter_groups(self, options: Any) -> Iterable[dict[str, Any]]:
         """Matrices decay, if anything does; vectors and rows of the vocabulary never."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ....core.options import Options, TrainOptions, option
+from ....core.options import ExportOptions as CoreExportOptions
 from ....core.options import RunOptions as CoreRunOptions
+from ....core.options import TrainOptions, option
 
 METHODS = ("lora", "full", "freeze", "dora", "qlora", "ia3", "bottleneck", "prompt", "prefix")
 
@@ -111,13 +112,13 @@ class FinetuneOptions(TrainOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(Options):
+class ExportOptions(CoreExportOptions):
     """Options of `tsuite export text.phi15_zh`."""
 
     format: str = option(
         "hf",
-        "hf: a merged Hugging Face folder; peft: the adapter alone; gguf: one file for llama.cpp",
-        choices=("hf", "peft", "gguf"),
+        "hf: a merged Hugging Face folder; peft: the adapter alone; gguf: one file for llama.cpp; onnx, torch: graphs",
+        choices=("hf", "peft", "gguf", "onnx", "torch"),
     )
     precision: str = option(
         "auto",

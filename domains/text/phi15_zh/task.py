@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ....core.errors import UserError
+from ....core.export.graph import Graph
+from ....core.export.steps import Step, language_graphs
 from ....core.language import LanguageModel
 from ....core.task import Batch, Origin, Prepared, Split, Summary, Task
 from ....core.weights import count_parameters
@@ -223,6 +225,14 @@ class ChatTask(Task):
     def parameter_groups(self, options: FinetuneOptions) -> Iterable[dict[str, Any]]:
         assert self.learner is not None
         return self.learner.parameter_groups(options)
+
+    def graphs(self) -> list[Graph]:
+        return language_graphs("network", self.network, Step(self.network))
+
+    def save_plain(self, folder: Path) -> None:
+        from .artifacts import write_hf
+
+        write_hf(self, folder, "float32")
 
     def example_batch(self, size: int) -> Any:
         """A forward pass over 128 tokens."""

@@ -59,12 +59,20 @@ class NLinear(nn.Module):
 
 def carried_forward(values: Tensor, observed: Tensor) -> Tensor:
     """values [R, L] with gaps filled by the value before them, leading ones by the first observed; 0 where none is."""
-    if bool(observed.all()):
+    if not torch.compiler.is_compiling() and bool(observed.all()):
         return values
     places = torch.arange(values.shape[1], device=values.device) * observed
-    first = observed.to(torch.uint8).argmax(dim=1, keepdim=True)
-    before = torch.maximum(places.cummax(dim=1).values, first)
+    first = observed.to(torch.int32).argmax(dim=1, keepdim=True)
+    before = torch.maximum(_highest_so_far(places), first)
     return values.gather(1, before) * observed.any(dim=1, keepdim=True)
+
+
+def _highest_so_far(places: Tensor) -> Tensor:
+    """The running maximum of places [R, L], of which none is negative."""
+    if not torch.compiler.is_compiling():
+        return places.cummax(dim=1).values
+    seen = torch.ones(places.shape[1], places.shape[1], device=places.device, dtype=places.dtype).tril()
+    return (places[:, None] * seen).amax(dim=2)  # ONNX has no running maximum
 
 
 class Forecaster(nn.Module, ABC):

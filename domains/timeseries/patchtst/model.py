@@ -93,7 +93,7 @@ class PatchTST(Forecaster):
     def _tokens(self, batch: WindowBatch, rows: Normalised) -> Tensor:
         """The look-back as tokens [R, N, C]."""
         x = self.embed(self.patches(rows.values))
-        if self.missing is not None and not bool(batch.observed.all()):
+        if self.missing is not None and (torch.compiler.is_compiling() or not bool(batch.observed.all())):
             x = x + self.missing(self.patches((~batch.observed).to(x.dtype)))
         if self.covariates is not None:
             told = self.patches(covariates(batch, self.config))  # [B, X, N, P]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ....core import pretrained
 from ....core.errors import UserError
+from ....core.export.graph import Graph, OfBatch
 from ....core.pretrained import Located
 from ....core.task import Learner, Origin, Prepared, Split, Splits, Summary, Task
 from .. import ltsf, show, storage
@@ -358,6 +359,24 @@ class ForecastTask(Task):
         rows = stack(list(self.infer(some, RunOptions(calibrated=False))))
         conformal = Conformal.fit(rows.y, rows.quantiles, LEVELS) if rows.quantiles is not None else None
         self.around = replace(self.around, conformal=conformal)
+
+    kept_beside_graphs = (checkpoints.RIDGE,)
+
+    def graphs(self) -> list[Graph]:
+        batch = replace(self.example_batch(4), window=torch.tensor([0, 0, 1, 1]))
+        batch = replace(batch, past=batch.past[:2], ahead=batch.ahead[:2], known=batch.known[:2])
+        names = ("values", "observed", "past", "ahead", "known", "window", "static")
+        point = self.network.config.head == "point"
+        return [
+            Graph(name="model", owner="network", method="forward", module=OfBatch(self.network, batch, names),
+                  inputs={name: getattr(batch, name) for name in names}, free=dict.fromkeys(names, (0,)),
+                  outputs=("y_hat",) if point else ("y_hat", "quantiles"), kind="batch")
+        ]  # fmt: skip
+
+    def exported(self) -> None:
+        if self.network.config.head == "point":
+            run = self.network.forward
+            self.network.forward = lambda batch: (run(batch), None)  # type: ignore[method-assign]
 
     def example_batch(self, size: int) -> WindowBatch:
         config = self.network.config

@@ -43,7 +43,7 @@ class ITransformer(Forecaster):
 
     def raw(self, batch: WindowBatch, rows: Normalised) -> Tensor:
         x = self.embed(rows.values)
-        if self.missing is not None and not bool(batch.observed.all()):
+        if self.missing is not None and (torch.compiler.is_compiling() or not bool(batch.observed.all())):
             x = x + self.missing((~batch.observed).to(x.dtype))
         if self.static is not None:
             x = x + self.static(batch.static)
@@ -55,7 +55,7 @@ class ITransformer(Forecaster):
         if told is not None:
             tokens = torch.cat([tokens, told], dim=1)
             real = torch.cat([real, real.new_ones(told.shape[:2])], dim=1)
-        mask = None if bool(real.all()) else key_mask(real)
+        mask = None if not torch.compiler.is_compiling() and bool(real.all()) else key_mask(real)
         x = self.encoder(self.dropout(tokens), mask=mask)[batch.window, place]
         return self.out(x).unflatten(1, (self.config.horizon, self.numbers))
 

@@ -204,16 +204,15 @@ def _read_timm(config: Mapping[str, Any], theirs: dict[str, Tensor], source: str
     return _finish(shape, preprocessing, labels, TIMM.to_ours(theirs, source=source))
 
 
-def _read_transformers(config: Mapping[str, Any], theirs: dict[str, Tensor], source: str, processor: Path) -> Foreign:
-    _, table = best_table(TABLES, theirs)
+def shape_of(config: Mapping[str, Any], *, classes: int) -> ViTConfig:
+    """The shape that a config.json of transformers describes (ViT, DINOv2); how many classes it does not always say.
+
+    Raises UserError for what is not supported, KeyError for what is missing."""
     dino = config["model_type"] != "vit"
     dim = int(config["hidden_size"])
     if config.get("use_swiglu_ffn"):
-        raise UserError(f"{source} has a gated feed-forward network (DINOv2 giant), which is not supported.")
-    classifier = theirs.get("classifier.weight")
-    settings = read_json(processor) if processor.is_file() else {}
-    size, resize, crop = _target_size(settings, int(config.get("image_size", 224)))
-    shape = ViTConfig(
+        raise UserError("A gated feed-forward network (DINOv2 giant) is not supported.")
+    return ViTConfig(
         image_size=int(config.get("image_size", 224)),
         patch_size=int(config.get("patch_size", 14 if dino else 16)),
         channels=int(config.get("num_channels", 3)),
@@ -221,7 +220,7 @@ def _read_transformers(config: Mapping[str, Any], theirs: dict[str, Tensor], sou
         depth=int(config["num_hidden_layers"]),
         heads=int(config["num_attention_heads"]),
         mlp_dim=int(config.get("intermediate_size") or dim * int(config.get("mlp_ratio", 4))),
-        classes=0 if classifier is None else classifier.shape[0],
+        classes=classes,
         registers=int(config.get("num_register_tokens", 0)),
         eps=float(config.get("layer_norm_eps", 1e-6 if dino else 1e-12)),
         activation=str(config.get("hidden_act", "gelu")),
@@ -230,6 +229,17 @@ def _read_transformers(config: Mapping[str, Any], theirs: dict[str, Tensor], sou
         pooling="first+mean" if dino else "first",
         interpolation="timm" if config["model_type"] == "dinov2_with_registers" else "transformers",
     )
+
+
+def _read_transformers(config: Mapping[str, Any], theirs: dict[str, Tensor], source: str, processor: Path) -> Foreign:
+    _, table = best_table(TABLES, theirs)
+    dino = config["model_type"] != "vit"
+    if config.get("use_swiglu_ffn"):
+        raise UserError(f"{source} has a gated feed-forward network (DINOv2 giant), which is not supported.")
+    classifier = theirs.get("classifier.weight")
+    settings = read_json(processor) if processor.is_file() else {}
+    size, resize, crop = _target_size(settings, int(config.get("image_size", 224)))
+    shape = shape_of(config, classes=0 if classifier is None else classifier.shape[0])
     imagenet = dino
     preprocessing = Preprocessing(
         size=size,

@@ -72,6 +72,12 @@ class ViT(nn.Module):
         """Pixels [B, channels, image_size, image_size], normalised -> logits [B, classes] (features without a head)."""
         return self.head(self.features(pixels))
 
+    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """In one pass: logits [B, classes], features [B, feature_dim], texture [B, 2 C]."""
+        tokens = self.tokens(pixels)
+        features = self.features_of(tokens)
+        return self.head(features), features, self.texture(tokens)
+
     def features(self, pixels: Tensor) -> Tensor:
         """What the head sees: [B, feature_dim]."""
         return self.features_of(self.tokens(pixels))

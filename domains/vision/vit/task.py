@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ....core import adapters, pretrained
 from ....core import checkpoint as checkpoints
 from ....core.errors import UserError
+from ....core.export.graph import Graph, Method
 from ....core.options import build, override
 from ....core.positions import interpolate_grid
 from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
@@ -151,9 +152,24 @@ class ViTTask(Task):
         return ImageBatch(pixels=self.preprocessing.normalise(pixels), target=target)
 
     def predict(self, batch: ImageBatch | FeatureBatch, options: RunOptions) -> Classification:
-        view = self.view(batch)
+        if isinstance(batch, FeatureBatch):
+            view = View(features=batch.features)
+            logits = self.network.head(view.features)
+        else:
+            logits, features, texture = self.network.look(batch.pixels)
+            view = View(features=features, texture=texture)
         unlikeness = self.novelty.unlikeness(self._familiar(view)) if self.novelty is not None else None
-        return Classification(logits=self.network.head(view.features), features=view.features, unlikeness=unlikeness)
+        return Classification(logits=logits, features=view.features, unlikeness=unlikeness)
+
+    def graphs(self) -> list[Graph]:
+        pixels = {"pixels": self.example_batch(2).pixels}
+        free = {"pixels": (0,)}
+        methods = {"look": ("logits", "features", "texture"), "attention": ("attention",)}
+        return [
+            Graph(name=name, owner="network", method=method, module=Method(self.network, method), inputs=pixels,
+                  free=free, outputs=methods[method])
+            for name, method in (("model", "look"), ("attention", "attention"))
+        ]  # fmt: skip
 
     def view(self, batch: ImageBatch | FeatureBatch) -> View:
         """What the network sees in a batch, late and early."""

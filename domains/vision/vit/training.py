@@ -159,7 +159,7 @@ def _give_classes(task: ViTTask, options: FinetuneOptions, collection: Collectio
 
 def _prepare_learning(task: ViTTask, options: FinetuneOptions, parts: Splits) -> None:
     """Augmentation, targets and class weights; and what of the network may learn."""
-    config, network = task.network.config, task.network
+    config = task.network.config
     task.augmentation = (
         None if options.augment == "none" else augmentation(options.augment, config.image_size, config.channels)
     )
@@ -169,6 +169,12 @@ def _prepare_learning(task: ViTTask, options: FinetuneOptions, parts: Splits) ->
     if options.class_weights == "balanced" or (options.class_weights == "auto" and uneven):
         task.class_weights = counts.sum() / (len(counts) * counts)
         task.monitor = ("balanced_accuracy", "max")
+    limit_learning(task, options)
+
+
+def limit_learning(task: ViTTask, options: FinetuneOptions) -> None:
+    """Freeze what is to stay, and add what learns in its place."""
+    config, network = task.network.config, task.network
     if options.lora:
         adapters.apply(network, adapters.Method(kind="lora", rank=options.lora, targets=LORA_TARGETS))
         network.head.requires_grad_(True)

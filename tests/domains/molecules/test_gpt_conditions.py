@@ -19,7 +19,7 @@ from tsuite.domains.molecules.smiles_gpt.asked.conditions import Learnt, read, w
 from tsuite.domains.molecules.smiles_gpt.checkpoints import Around, DataFacts
 from tsuite.domains.molecules.smiles_gpt.guidance import Guided
 from tsuite.domains.molecules.smiles_gpt.options import EvaluateOptions, RunOptions
-from tsuite.domains.molecules.smiles_gpt.sampling import DrawBatch, draw, go_on
+from tsuite.domains.molecules.smiles_gpt.sampling import Draw, DrawBatch, Drawn, draw, go_on
 from tsuite.domains.molecules.tokenizer import SmilesTokenizer
 
 from .gpt import MOLECULES, tiny_task
@@ -219,6 +219,23 @@ def test_errors_are_those_a_hand_would_compute() -> None:
     assert logp["retrieval"] == {"error": 0, "inside": 1}
     assert qed["retrieval"]["error"] == pytest.approx(0.02)
     assert told["retrieval"] == {"looked_at": 2, "different": 1, "meet_all": 1}
+
+
+def test_one_is_one_and_hydrogen_is_no_molecule(capfd: pytest.CaptureFixture[str]) -> None:
+    asked = {"logp": read("logp", "8")}
+    known, free = np.asarray([[1.4], [9.0]]), np.zeros((1, 1))
+    told = achieved.compare(asked, learnt(), targets=np.full((1, 1), 8.0), values=free, free=free, known=known)
+    told |= {"guidance": 1.0, "validity": 1.0, "unconditional": {"drawn": 1, "validity": 1.0}}
+    assert any("2 training molecules, 1 different one;" in str(line) for line in achieved.tables(told))
+    task: Any = tiny_task()
+    task.seen = set()
+    tokens = SmilesTokenizer((*task.around.tokenizer.tokens, "[H]"))
+    task.around = Around(tokenizer=tokens)
+    ids = tuple(tokens.encode("[H]")[1:-1])
+    (one,) = task.written([Drawn(ids=ids, nats=1.0, ended=True)], [Draw(id="1", number=0, conditions=(1.0, 1.0))])
+    assert not one.smiles
+    assert one.reason == "it holds nothing but hydrogen"
+    assert "hydrogen" not in capfd.readouterr().err
 
 
 def test_what_was_not_met_is_said() -> None:

@@ -168,7 +168,7 @@ def test_bad_inputs_are_named_and_the_rest_goes_on(tmp_path: Path):
     for part in (
         "nonsense:",
         "some.smi:2 two: the ring 1",
-        "empty.csv is empty",
+        "empty.csv: it is empty",
         "two.sdf:8 broken",
         "There is no file",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ pytest.importorskip("rdkit")
 from rdkit import Chem
 from tsuite.core.errors import UserError
 from tsuite.domains.molecules.smiles_gpt.asked import asking
-from tsuite.domains.molecules.smiles_gpt.asked.scaffold import Growing, Scaffold, _objection, _take, can_start, opened
-from tsuite.domains.molecules.smiles_gpt.asked.spelling import likelihoods, prompts
+from tsuite.domains.molecules.smiles_gpt.asked.closing import closing
+from tsuite.domains.molecules.smiles_gpt.asked.scaffold import AGAIN, Growing, Scaffold, _take, can_start, grow, opened
+from tsuite.domains.molecules.smiles_gpt.asked.spelling import likelihoods, plain, prompts
+from tsuite.domains.molecules.smiles_gpt.asked.tables import tables
 from tsuite.domains.molecules.smiles_gpt.options import RunOptions
 from tsuite.domains.molecules.smiles_gpt.rows import Row, batch_of
-from tsuite.domains.molecules.smiles_gpt.sampling import Drawn
+from tsuite.domains.molecules.smiles_gpt.sampling import Drawn, go_on
 from tsuite.domains.molecules.tokenizer import SmilesTokenizer
 
 from .gpt import MOLECULES, tiny_task
@@ -94,7 +97,7 @@ def test_what_is_no_scaffold_is_said_with_what_to_do(text: str, said: str, hint:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("[Si](C)(C)(C)*", r"holds \[Si\], which this model does not know"), ("*[C@H](N)C", "holds .*@"),
+    [("[Si](C)(C)(C)*", r"holds \[Si\], which this model does not know"), ("*N(=O)=O", r"\[N\+\]"),
      (f"*c1ccc({'C' * 36})cc1", "takes 4. tokens, and this model's molecules have 38")],
 )  # fmt: skip
 def test_a_scaffold_has_to_fit_the_model(text: str, said: str) -> None:
@@ -127,10 +130,9 @@ def grown(scaffold: str, *texts: str) -> Growing:
     for text in texts:
         prompt = prompts(opened(row.mol, *row.points[0]), task.around.tokenizer, most=1, seed=0)[0]
         ids = task.around.tokenizer.encode(prompt.text + text)[1:-1]
-        _take(row, prompt, Drawn(ids=tuple(ids), nats=1.0, ended=True), task.around.tokenizer)
+        _take(row, prompt, Drawn(ids=tuple(ids), nats=1.0, ended=True), task.around.tokenizer, read)
         if row.reason:
             return row
-    row.reason = _objection(row, read)
     return row
 
 
@@ -190,3 +192,102 @@ def test_what_seems_hopeless_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_scaffold_and_similar_to_do_not_go_together() -> None:
     with pytest.raises(UserError, match="do not go together"):
         RunOptions(scaffold="*C", similar_to="CC")
+
+
+SULFONAMIDES = ["*c1ccc(S(=O)(=O)*)cc1", "*NS(=O)(=O)*", "*S(=O)(=O)*", "O=S(=O)(*)*", "*S(=O)*", "*S(=O)(=O)c1ccccc1"]
+
+
+@pytest.mark.parametrize("text", SULFONAMIDES)
+def test_sulfur_grows_at_its_points_as_other_atoms_do(text: str) -> None:
+    tokenizer = tiny_task().around.tokenizer
+    assert "[SH]" in tokenizer.strange("O=[SH](=O)N")
+    scaffold = Scaffold.read(text, tokenizer)
+    scaffold.fits(tokenizer, 40)
+    row = grown(text, *["CC"] * len(scaffold.points))
+    assert not row.reason
+    dummy, ethyl = Chem.MolFromSmarts("[#0]"), Chem.MolFromSmiles("CC")
+    (wanted,) = Chem.ReplaceSubstructs(Chem.MolFromSmiles(text), dummy, ethyl, replaceAll=True)
+    assert Chem.MolToSmiles(row.mol) == Chem.CanonSmiles(Chem.MolToSmiles(wanted))
+
+
+def test_a_bracket_goes_only_where_the_molecule_stays_the_same() -> None:
+    tokenizer = tiny_task().around.tokenizer
+    assert plain("O=[SH](=O)N", tokenizer) == "O=S(=O)N"
+    assert plain("C[SH](C)C", tokenizer) == "CS(C)C"
+    assert plain("O=[SH2]=O", tokenizer) == "O=[SH2]=O"  # O=S=O is another one
+    assert plain("c1cc[nH]c1", tokenizer) == "c1cc[nH]c1"
+
+
+def test_stereo_and_labels_are_taken_off_a_scaffold_and_told() -> None:
+    tokenizer = tiny_task().around.tokenizer
+    read = Scaffold.read("C[C@H]([*:1])[15NH2]", tokenizer)
+    assert read.smiles == "*C(C)N"
+    (said,) = read.notices
+    assert "without its isotope labels and the stereo of its centres (@)" in said
+    assert not Scaffold.read("[*:1]C(C)N", tokenizer).notices
+    assert "@" in Scaffold.read("C[C@](*)(O)N").smiles  # nobody said that the model does not know it
+    with pytest.raises(UserError, match=r"\(C\)\(C\)C holds \[Si\], which"):
+        Scaffold.read("C[C@H](*)[Si](C)(C)C", tokenizer).fits(tokenizer, 40)
+
+
+def test_what_fails_at_a_point_is_drawn_again_there(task: Any) -> None:
+    scaffold, tokenizer = Scaffold.read("*N1CCN(*)CC1"), task.around.tokenizer
+    rows = grow(task.network, tokenizer, scaffold, torch.full((60, 2), torch.nan), task.sampling(RunOptions(), 1))
+    assert any(row.redrawn and not row.reason for row in rows)
+    assert max(row.redrawn for row in rows) <= 2 * (AGAIN - 1)
+    assert all(scaffold.holds(row.mol) for row in rows if not row.reason)
+
+
+def test_what_grew_over_another_point_is_known_at_once() -> None:
+    row = grown("*C1CCN(*)C1", "C1CC1C", "")
+    assert row.reason == "it grew elsewhere than at the attachment points"
+    assert len(row.points) == 1
+
+
+def test_drawing_ends_where_too_little_can_be_taken(task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there is is given back, and said; and the first word comes before the first batch."""
+    monkeypatch.setattr(asking, "HOPELESS", 1)
+    monkeypatch.setattr(asking, "TRIES", 0)
+    heard: list[tuple[int, int]] = []
+    options = RunOptions(n=300, scaffold="*N1CCN(*)CC1", batch=64, compared=0)
+    results = list(task.infer(task.inputs([], options), options, tick=lambda done, of: heard.append((done, of))))
+    facts = task.conduct["scaffold"]
+    assert heard == [(0, 300), (len(results), 300)]
+    assert 0 < len(results) < 300
+    assert facts["drawn"] == 64
+    assert facts["returned"] == len(results)
+    words = " ".join(str(one) for one in tables({"scaffold": facts}))
+    assert "300 were asked for: drawing was given up" in words
+    assert "fewer points" in words
+
+
+@pytest.mark.parametrize(
+    ("text", "never", "may"),
+    [("CC", [")", "2", "3"], ["<end>", "1", "(", "C"]), ("C1CC", ["<end>", ")", "3"], ["1", "2", "("]),
+     ("C1CC1", [")", "2"], ["<end>", "1"]), ("CC(C", ["<end>", "2"], [")", "("]),
+     ("C12CC1", ["<end>", "3"], ["1", "2"])],
+)  # fmt: skip
+def test_nothing_is_left_open(text: str, never: list[str], may: list[str]) -> None:
+    tokenizer = SmilesTokenizer.from_smiles([*MOLECULES, "C12CC3C1CC23"])
+    ids = tokenizer.encode(text)[:-1]
+    process, logits = closing(tokenizer), torch.zeros(1, len(tokenizer))
+    for length in (1, len(ids) - 1):  # it reads on from where it was
+        _ = process([4], [ids[:length]], logits)
+    free = process([4], [ids], logits)[0].isfinite().tolist()
+    found = {token for token, one in zip(tokenizer.tokens, free, strict=True) if one}
+    assert not found & set(never)
+    assert set(may) <= found
+
+
+def test_what_ends_has_its_rings_and_branches_closed(task: Any) -> None:
+    tokenizer = task.around.tokenizer
+    prompts = [tokenizer.encode(one)[:-1] for one in ["c1ccccc1", "C1CN(C)CCN1", "C", "CCCCCCCCCCCC"] * 20]
+    sampling = task.sampling(RunOptions(temperature=1.5), 1)
+    starts, conditions = can_start(tokenizer), torch.full((80, 2), torch.nan)
+    drawn = go_on(task.network, conditions, prompts, sampling, first=starts, made=partial(closing, tokenizer))
+    texts = [tokenizer.decode(one.ids) for one in drawn if one.ended]
+    assert len(texts) > 10
+    for prompt, one in zip(prompts, drawn, strict=True):
+        assert list(one.ids[: len(prompt) - 1]) == prompt[1:]
+        assert starts[one.ids[len(prompt) - 1]]
+    assert all(text.count("(") == text.count(")") and text.count("1") % 2 == 0 for text in texts)

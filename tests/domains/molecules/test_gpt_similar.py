@@ -13,6 +13,8 @@ pytest.importorskip("rdkit")
 from rdkit import Chem
 from tsuite.core.errors import UserError
 from tsuite.domains.molecules.smiles_gpt.asked.similar import LONGEST, SHORTEST, Likeness, beginnings, read, spellings
+from tsuite.domains.molecules.smiles_gpt.asked.tables import tables
+from tsuite.domains.molecules.tokenizer import SmilesTokenizer
 
 from .gpt import MOLECULES, tiny_task
 
@@ -86,8 +88,11 @@ def test_those_that_have_the_properties_asked_for_come_first() -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("xyz", "is no molecule: 'x' at character 1"), ("CCO.[Na+]", "several pieces"), ("c1ccc(*)cc1", "attachment"),
-     ("C[Si](C)C", r"holds \[SiH\]|holds \[Si"), ("C" * 60, "takes 60 tokens; this model's molecules have 38")],
+    [("xyz", "is no molecule: 'x' at character 1"), ("c1ccc(*)cc1", "attachment"),
+     ("[Na+].[Cl-]", "cannot be used: it is of several"),
+     ("C[Si](C)C", r"C holds \[Si\], which"), ("C" * 60, "takes 60 tokens; this model's molecules have 38"),
+     ("CN(=O)=O", r"holds \[N\+\], \[O-\] \(it is read as C\[N\+\]\(=O\)\[O-\]\), which"),
+     ("[H]", "is no molecule: it holds nothing but hydrogen")],
 )  # fmt: skip
 def test_what_it_cannot_be_like_is_named(text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
@@ -95,5 +100,40 @@ def test_what_it_cannot_be_like_is_named(text: str, said: str) -> None:
 
 
 def test_a_text_is_read_however_it_is_written() -> None:
-    assert read("OC(=O)C1=CC=CC=C1OC(C)=O", tiny_task().around.tokenizer, 40) == ASPIRIN
+    assert read("OC(=O)C1=CC=CC=C1OC(C)=O", tiny_task().around.tokenizer, 40) == (ASPIRIN, [])
     assert MOLECULES  # the vocabulary is theirs
+
+
+@pytest.mark.parametrize(
+    ("text", "smiles", "taken"),
+    [("CC(C)Cc1ccc(cc1)[C@@H](C)C(=O)O", "CC(C)Cc1ccc(C(C)C(=O)O)cc1", "the stereo of its centres (@),"),
+     ("OC/C=C/C", "CC=CCO", "the stereo of its double bonds (/ and \\),"), ("[13CH3][CH2:2]O", "CCO",
+     "its isotope labels and its atom numbers,"), ("CC(=O)[O-].[Na+]", "CC(=O)O", "all fragments but the largest,")],
+)  # fmt: skip
+def test_it_is_cleaned_as_the_training_molecules_were_and_told(text: str, smiles: str, taken: str) -> None:
+    found, notices = read(text, tiny_task().around.tokenizer, 40)
+    assert found == smiles
+    assert notices == [f"--similar-to is taken without {taken} as the model learnt: {smiles}."]
+
+
+def test_stereo_stays_where_the_vocabulary_has_it() -> None:
+    both = SmilesTokenizer.from_smiles([*MOLECULES, "C[C@H](N)O", "C/C=C/C", "C[C@@H](N)O"])
+    assert read("C[C@@H](O)/C=C/C", both, 40) == (Chem.CanonSmiles("C[C@@H](O)/C=C/C"), [])
+    bonds = SmilesTokenizer.from_smiles([*MOLECULES, "C/C=C/C"])
+    found, notices = read("C[C@@H](O)/C=C/C", bonds, 40)
+    assert found == Chem.CanonSmiles("CC(O)/C=C/C")
+    assert "centres" in notices[0]
+    assert "double" not in notices[0]
+
+
+def test_what_was_taken_off_is_in_the_report_and_on_the_terminal() -> None:
+    task: Any = tiny_task(seed=5)
+    task.seen = set()
+    _ = task(n=2, similar_to="CC[18OH]", batch=64, compared=0)
+    facts = task.conduct["similar_to"]
+    assert facts["smiles"] == "CCO"
+    shown = [str(one) for one in tables({"similar_to": facts})]
+    assert facts["notices"][0] in shown
+    assert any("SMILES that rdkit cannot read as a molecule" in one for one in shown)
+    (line,) = [str(one) for one in tables({"similar_to": {**facts, "different": 1}}) if "kept of" in str(one)]
+    assert "1 different one;" in line

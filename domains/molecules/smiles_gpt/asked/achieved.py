@@ -12,6 +12,7 @@ import numpy as np
 
 from ...properties import PROPERTIES
 from .conditions import Learnt, Wanted
+from .words import counted
 
 CLOSE = 0.25
 """A number is met by what is no further away than so many deviations of the training molecules."""
@@ -131,6 +132,7 @@ def _words(told: Mapping[str, Any]) -> Sequence[str]:
     alike = f"{found['meet_all']:,} of them meet all that is asked"
     return [
         *words,
-        f"Looked up among {found['looked_at']:,} training molecules, {found['different']:,} different ones; {alike} "
+        f"Looked up among {counted(found['looked_at'], 'training molecule', 'training molecules')}, "
+        f"{counted(found['different'], 'different one', 'different ones')}; {alike} "
         f"(numbers within {CLOSE} standard deviations).",
     ]

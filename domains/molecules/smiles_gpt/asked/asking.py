@@ -40,9 +40,9 @@ FREE_FROM = 500_000
 AROUND = 10_000
 """Training molecules that are compared with the one of --similar-to, at most."""
 TRIES, HOPELESS = 20, 1_000
-"""Drawings around a scaffold for each molecule that is wanted, at most; and how many without one before giving up."""
-FEWEST = 64
-"""Drawn together, however few are missing."""
+"""Drawings around a scaffold for each molecule that is found, at most, before giving up; and so many besides."""
+FEWEST, PIECES = 64, 512
+"""Molecules drawn together, however few are missing; and pieces (one for each point), at most."""
 
 
 def asks(options: RunOptions) -> bool:
@@ -60,7 +60,7 @@ def requests(task: SmilesTask, options: RunOptions) -> list[Draw]:
     if options.scaffold:
         from .scaffold import Scaffold
 
-        Scaffold.read(options.scaffold).fits(tokenizer, length)
+        Scaffold.read(options.scaffold, tokenizer).fits(tokenizer, length)
     if options.similar_to:
         from .similar import read
 
@@ -103,7 +103,7 @@ def draw(task: SmilesTask, examples: Sequence[Draw], options: RunOptions, *, pla
         conduct["scaffold"] = told
     elif like:
         beside = drawn(free, count + compared * bool(asked), asis=True)[0]
-        conduct["similar_to"] = {**told, **_likeness(task, options, beside, len(results))}
+        conduct["similar_to"] = {**told, **_likeness(task, options, told["smiles"], beside, len(results))}
     if asked:
         learnt = Learnt.of(task.network, task.around)
         results = _measured(results, asked, learnt)
@@ -156,17 +156,21 @@ def around(
 ) -> tuple[list[Written], dict[str, Any]]:
     """Molecules around the scaffold, drawn until there is one for each example, and how many were rejected why.
 
-    UserError where it seems hopeless."""
+    Fewer where too little of what is drawn can be taken; UserError where nothing can."""
     from .scaffold import Scaffold, grow
 
-    scaffold, tokenizer = Scaffold.read(options.scaffold), task.around.tokenizer
+    tokenizer = task.around.tokenizer
+    scaffold = Scaffold.read(options.scaffold, tokenizer)
     device = task.network.tokens.weight.device
-    waiting, found, rejected, drawn = list(examples), {}, Counter[str](), 0
-    while waiting and drawn < TRIES * len(examples) + HOPELESS and (found or drawn < HOPELESS):
-        rows = [*itertools.islice(itertools.cycle(waiting), min(options.batch, max(4 * len(waiting), FEWEST)))]
+    waiting, found, rejected, drawn, redrawn = list(examples), {}, Counter[str](), 0, 0
+    together = min(options.batch, max(PIECES // len(scaffold.points), FEWEST))
+    tick(0, len(examples))
+    while waiting and drawn < TRIES * len(found) + HOPELESS:
+        rows = [*itertools.islice(itertools.cycle(waiting), min(together, max(2 * len(waiting), FEWEST)))]
         sampling = task.sampling(options, examples[0].number + drawn)
         grown = grow(task.network, tokenizer, scaffold, told(rows).to(device), sampling, guidance=options.guidance)
         drawn += len(rows)
+        redrawn += sum(one.redrawn for one in grown)
         rejected.update(one.reason for one in grown if one.reason)
         kept: dict[str, tuple[Draw, Drawn]] = {}
         for example, one in zip(rows, grown, strict=True):
@@ -185,6 +189,7 @@ def around(
     facts = {
         "smiles": options.scaffold, "points": len(scaffold.points), "asked": len(examples), "returned": len(found),
         "drawn": drawn, "accepted": drawn - rejected.total(), "rejected": reasons,
+        "redrawn": redrawn, "notices": list(scaffold.notices),
     }  # fmt: skip
     return [found[example.id] for example in examples if example.id in found], facts
 
@@ -197,10 +202,11 @@ def alike(
 ) -> tuple[list[Written], dict[str, Any]]:
     """Different molecules like the given one, the most similar first (of those that have the properties that are asked
     for, then of the others), their similarity among their properties."""
+    from .scaffold import UNREADABLE
     from .similar import FACTOR, Likeness, beginnings, read, spellings
 
     network, tokenizer = task.network, task.around.tokenizer
-    smiles = read(options.similar_to, tokenizer, network.config.length)
+    smiles, notices = read(options.similar_to, tokenizer, network.config.length)
     ways, random = spellings(network, tokenizer, smiles, seed=options.seed), np.random.default_rng(options.seed)
     device, wanted_, drawn = network.tokens.weight.device, len(examples), 0
     found: dict[str, Written] = {}
@@ -212,7 +218,7 @@ def alike(
         written = go_on(network, told(rows).to(device), prompts, sampling, guidance=options.guidance)
         drawn += len(rows)
         for one in task.written(written, rows):
-            fault = "" if one.smiles else "no molecule"
+            fault = "" if one.smiles else UNREADABLE
             fault = fault or ("the given molecule itself" if one.smiles == smiles else "")
             fault = fault or ("found already" if one.smiles in found else "")
             rejected[fault] += 1
@@ -230,6 +236,7 @@ def alike(
     facts = {
         "smiles": smiles, "drawn": drawn, "different": len(found), "asked": wanted_, "returned": len(kept),
         "rejected": dict(rejected.most_common()), "similarity": shares,
+        "notices": notices,
     }  # fmt: skip
     return kept, facts
 
@@ -246,11 +253,11 @@ def _ranked(
     return [(float(similarities[place]), found[place]) for place in order]
 
 
-def _likeness(task: SmilesTask, options: RunOptions, free: Sequence[Written], kept: int) -> dict[str, Any]:
+def _likeness(task: SmilesTask, options: RunOptions, smiles: str, free: Sequence[Written], kept: int) -> dict[str, Any]:
     """How similar molecules drawn freely and training molecules are, the best of as many as were kept."""
     from .similar import FACTOR, Likeness
 
-    likeness = Likeness(options.similar_to)
+    likeness = Likeness(smiles)
     values = likeness.of(sorted({one.smiles for one in free if one.smiles}))
     facts: dict[str, Any] = {"unconditional": _shares(values, max(1, len(free) // FACTOR), len(free))}
     part = _training(task)

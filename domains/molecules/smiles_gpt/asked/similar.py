@@ -19,9 +19,10 @@ import numpy as np
 from .....core.errors import UserError
 from ...chem import Chem
 from ...fingerprints import nearest, packed
-from ...smiles import parse, why_not
+from ...smiles import clean, parse, why_not
 from ...tokenizer import SmilesTokenizer
 from ..model import SmilesBatch, SmilesGPT
+from .cleaned import TAKEN, notice, unknown, without_stereo
 
 FACTOR = 4
 """So many are drawn for each that is kept."""
@@ -42,27 +43,31 @@ class Likeness:
         return nearest(packed(smiles), self._own)
 
 
-def read(text: str, tokenizer: SmilesTokenizer, length: int) -> str:
-    """The canonical SMILES of the molecule. UserError for what is none, or none that the model can write (`length`
-    tokens, begin and end among them)."""
+def read(text: str, tokenizer: SmilesTokenizer, length: int) -> tuple[str, list[str]]:
+    """The canonical SMILES of the molecule, cleaned as the training molecules were, and sentences on what was taken
+    off. UserError for what is no molecule, or none that the model can write (`length` tokens, begin and end among
+    them)."""
     mol = parse(text)
     if mol is None:
         raise UserError(f"--similar-to {text} is no molecule: {why_not(text)}.", "Such as 'CC(=O)Nc1ccc(O)cc1'.")
-    smiles = Chem.MolToSmiles(mol)
-    if "*" in smiles:
+    if any(not atom.GetAtomicNum() for atom in mol.GetAtoms()):
         raise UserError(f"--similar-to {text} holds an attachment point (*).", "For that there is --scaffold.")
-    if "." in smiles:
-        raise UserError(f"--similar-to {text} is in several pieces; it has to be one.", "Leave out the salt.")
-    if strange := tokenizer.strange(smiles):
+    made = clean(mol)
+    if made.reason:
+        raise UserError(f"--similar-to {text} cannot be used: {made.reason}.", "Such as 'CC(=O)Nc1ccc(O)cc1'.")
+    flat, stereo = without_stereo(parse(made.smiles), tokenizer)
+    smiles = Chem.MolToSmiles(flat)
+    if strange := unknown(text, smiles, tokenizer):
         raise UserError(
-            f"--similar-to {text} holds {', '.join(strange)}, which this model does not know.",
+            f"--similar-to {text} holds {strange}, which this model does not know.",
             "Finetune one on molecules that have it.",
         )
     if (count := len(tokenizer.encode(smiles))) > length:
         raise UserError(
-            f"--similar-to {text} takes {count - 2} tokens; this model's molecules have {length - 2} at most."
+            f"--similar-to {text} takes {count - 2} tokens; this model's molecules have {length - 2} at most.",
+            "Give a smaller molecule, or a part of this one.",
         )
-    return smiles
+    return smiles, notice("--similar-to", smiles, [*(TAKEN[one] for one in made.taken), *stereo])
 
 
 def spellings(network: SmilesGPT, tokenizer: SmilesTokenizer, smiles: str, *, seed: int = 0) -> list[list[int]]:

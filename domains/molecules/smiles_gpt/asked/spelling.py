@@ -10,6 +10,7 @@ closed, because rdkit wrote it whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +24,13 @@ from ...tokenizer import SmilesTokenizer
 from ..model import PAD, SmilesGPT
 from ..rows import padded
 
-TRIES = 250
-"""Random spellings of a molecule that are looked at; a tenth to a third of them end at the dummy."""
-AGAIN = 8
-"""As often with other seeds, where none did."""
+TRIES, EACH = 250, 12
+"""Random spellings of a molecule that are looked at together, at most, and for each that is wanted; a tenth to a third
+of them end at the dummy."""
+MOST = 2_000
+"""Looked at in all, where none ends there."""
+BRACKETED = re.compile(r"\[(B|P|S)H[0-9]?\]")
+"""What rdkit writes of an atom whose hydrogen a reader counts otherwise than by its lowest valence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +47,13 @@ def prompts(mol: Any, tokenizer: SmilesTokenizer, *, most: int, seed: int) -> li
     """At most so many spellings of a molecule whose last atom is its one dummy, all different, in words that the
     tokenizer has; drawn by `seed`. None where there are none."""
     found: dict[str, Prompt] = {}
-    for again in range(AGAIN):
-        for text in Chem.MolToRandomSmilesVect(mol, TRIES, randomSeed=(seed * AGAIN + again) % (2**31 - 1) + 1):
-            if text.endswith("*") and text not in found and not tokenizer.strange(text[:-1]):
+    together = min(TRIES, EACH * most)
+    for again in range(MOST // together):
+        for written in Chem.MolToRandomSmilesVect(mol, together, randomSeed=(seed * 256 + again) % (2**31 - 1) + 1):
+            if not written.endswith("*"):
+                continue
+            text = plain(written, tokenizer)
+            if text not in found and not tokenizer.strange(text[:-1]):
                 places = _places(mol, text)
                 if places:
                     found[text] = Prompt(text=text[:-1], ids=tuple(tokenizer.encode(text[:-1])[:-1]), places=places)
@@ -54,6 +62,17 @@ def prompts(mol: Any, tokenizer: SmilesTokenizer, *, most: int, seed: int) -> li
         if found:
             break
     return list(found.values())
+
+
+def plain(text: str, tokenizer: SmilesTokenizer) -> str:
+    """The same molecule without brackets that the tokenizer has no token for, where they only count hydrogen that a
+    reader adds anyway: O=[SH](=O)N as O=S(=O)N, which the rest of a sulfonamide can still be written behind."""
+    if not any(match[0] in tokenizer.strange(text) for match in BRACKETED.finditer(text)):
+        return text
+    shorter = BRACKETED.sub(r"\1", text)
+    same = parse(shorter), parse(text)
+    alike = same[0] is not None and Chem.MolToSmiles(same[0]) == Chem.MolToSmiles(same[1])
+    return shorter if alike else text
 
 
 def _places(mol: Any, text: str) -> tuple[int, ...]:

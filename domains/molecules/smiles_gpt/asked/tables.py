@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import achieved
+from .words import counted
 
 
 def tables(conduct: Mapping[str, Any]) -> list[Any]:
@@ -22,10 +23,18 @@ def tables(conduct: Mapping[str, Any]) -> list[Any]:
             f"{facts['accepted']:,} of {facts['drawn']:,} drawn could be taken."
         )
         shown.append(Text(words, style="bold"))
+        shown += [Text(line, style="yellow") for line in facts["notices"]]
+        if facts["redrawn"]:
+            again = counted(facts["redrawn"], "piece was", "pieces were")
+            shown.append(Text(f"{again} drawn again at a point that nothing came of.", style="dim"))
         if facts["rejected"]:
             shown.append(Text(f"Rejected: {listed(facts['rejected'])}.", style="dim"))
         if facts["returned"] < facts["asked"]:
-            shown.append(Text(f"{facts['asked']:,} were asked for: drawing was given up.", style="yellow"))
+            words = (
+                f"{facts['asked']:,} were asked for: drawing was given up, as too little could be taken. "
+                "A smaller scaffold, fewer points or no conditions give more."
+            )
+            shown.append(Text(words, style="yellow"))
     if "similar_to" in conduct:
         shown += _similar_tables(conduct["similar_to"])
     if "conditions" in conduct:
@@ -49,9 +58,10 @@ def _similar_tables(facts: Mapping[str, Any]) -> list[Any]:
             cells = ["-" if row[key] is None else f"{row[key]:.2f}" for key in ("mean", "mean_of_kept", "best")]
             shown.add_row(label, f"{row['looked_at']:,}", cells[0], f"{row['kept']:,}", cells[1], cells[2])
     words = (
-        f"{facts['returned']:,} kept of {facts['different']:,} different ones; left out: {listed(facts['rejected'])}."
+        f"{facts['returned']:,} kept of {counted(facts['different'], 'different one', 'different ones')}; left out: "
+        f"{listed(facts['rejected'])}."
     )
-    lines = [Text(words, style="dim")]
+    lines = [*(Text(line, style="yellow") for line in facts["notices"]), Text(words, style="dim")]
     if facts["returned"] < facts["asked"]:
         lines.append(Text(f"{facts['asked']:,} were asked for: there were no more different ones.", style="yellow"))
     return [shown, *lines]

@@ -102,8 +102,10 @@ class Counted:
                 return _answer(*self.oracle.judge(smiles))
             if not self.batched:
                 return _answer(float(self.oracle(smiles)), {})
-            (value,) = self.oracle([smiles])
-            return _answer(float(value), {})
+            values = list(self.oracle([smiles]))
+            if len(values) != 1:
+                return 0.0, {}, f"it gave {len(values)} scores for 1 molecule"
+            return _answer(float(values[0]), {})
         except Exception as error:  # whatever a person's function may raise
             return 0.0, {}, f"{type(error).__name__}: {error}".rstrip(": ")
 

@@ -134,6 +134,8 @@ def _part(word: str) -> Part:
     name, rest = name.strip().lower(), rest.strip()
     if name in PROPERTIES:
         return replace(_property(PROPERTIES[name], rest if colon else None, word), weight=weight)
+    if "*" in name and name.partition("*")[0].strip() in PROPERTIES:
+        raise UserError(f"{name.partition('*')[2]!r} is no weight (in {word!r}).", "A weight is a number: qed*2")
     if name not in KINDS:
         raise UserError(f"--optimise does not know {name!r} (in {word!r}).", near(name, [*PROPERTIES, *KINDS]))
     if not rest:

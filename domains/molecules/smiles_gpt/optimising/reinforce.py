@@ -135,18 +135,27 @@ def optimise(
     are scored beside, as many as there are calls (these are not counted); `tick` hears calls done and in all, screening
     included.
 
-    A molecule that the oracle raises for, or has no finite number for, scores 0 (`Optimised.failures`). `task` is not
-    changed. Raises UserError for scores outside of the scale and for an oracle that fails at nearly all molecules.
+    Ctrl-C ends it early, with what was found by then. A molecule that the oracle raises for, or has no finite number
+    for, scores 0 (`Optimised.failures`). `task` is not changed. Raises UserError for scores outside of the scale and
+    for an oracle that fails at nearly all molecules.
     """
+    if not callable(oracle):
+        raise UserError(f"An oracle is a function of a SMILES, not {oracle!r}.")
     if oracle_calls < 1:
         raise UserError(f"An optimisation needs at least one oracle call, not {oracle_calls}.")
     screened = len(screen[:oracle_calls])
     counted = Counted(oracle, oracle_calls, scale=scale, batched=batched)
     with torch.inference_mode(False), torch.enable_grad():
         learning = Learning(task, counted, settings or AgentSettings())
-        while counted.left and not learning.stopped:
-            learning.step()
-            tick(counted.used, oracle_calls + screened)
+        try:
+            while counted.left and not learning.stopped:
+                learning.step()
+                tick(counted.used, oracle_calls + screened)
+        except KeyboardInterrupt:
+            if not counted.used:
+                raise
+            learning.stopped = f"It was stopped by hand after {counted.used:,} of {oracle_calls:,} oracle calls."
+            screened = 0
         found = learning.result()
     if not screened:
         return found

@@ -23,8 +23,8 @@ from .....core.task import Failure, Learner, Origin, Prepared, Split, Splits, Su
 from ...data import Molecules, collect
 from ...fingerprints import forest, nearest, packed
 from ...properties import properties
-from ...smiles import FRAGMENTS, ISOTOPES, randomised
-from ..given import cleaned, read_inputs
+from ...smiles import randomised
+from ..given import cleaned, notices, read_inputs
 from ..options import EvaluateOptions, FinetuneOptions, RunOptions
 from ..rows import padded
 from . import files, show
@@ -201,11 +201,7 @@ class PropertyTask(Task):
 
     def _notices(self, clean: Any, strange: Sequence[str], similarity: float) -> tuple[str, ...]:
         """What to be aware of in one molecule."""
-        told = []
-        if FRAGMENTS in clean.taken:
-            told.append(f"of several fragments, of which the largest is meant, uncharged: {clean.smiles}")
-        if ISOTOPES in clean.taken:
-            told.append("its isotope labels were removed")
+        told = [*notices(clean)]
         if strange:
             told.append(f"it holds {', '.join(strange)}, which no molecule held that the model learnt from")
         if similarity < self.around.learnt.near:
