@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Removes what the application saved; with --all also what was fetched, and the environment that all of them share.
+set -euo pipefail
+
+data=${TSUITE_DATA:-$HOME/tsuite-data}
+rm -rf -- "${data:?}/tsuite-audio"
+echo "$data/tsuite-audio is removed."
+if [ "${1:-}" = --all ]; then
+  env=${TSUITE_ENV:-$HOME/tsuite-env}
+  rm -rf -- "${data:?}/cache"
+  echo "$data/cache is removed."
+  if [ -f "$env/pyvenv.cfg" ]; then # nothing but an environment
+    rm -rf -- "${env:?}"
+    echo "$env is removed."
+  fi
+fi
