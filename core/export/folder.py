@@ -98,7 +98,7 @@ class _Rows:
 
 def attach(task: Task, facts: Mapping[str, Any], runs: Mapping[str, Run]) -> None:
     """Put the graphs in the places of the methods they stand for."""
-    from .steps import Stepping
+    from .steps import Decoding, Stepping
 
     for one in facts["graphs"]:
         owner: Any = task
@@ -109,6 +109,7 @@ def attach(task: Task, facts: Mapping[str, Any], runs: Mapping[str, Run]) -> Non
             "method": lambda run: run,
             "batch": partial(_OfBatch, names),
             "rows": _Rows,
+            "decoder": partial(Decoding, owner),
             "step": partial(Stepping, owner, given=task.step_extras),
         }
         setattr(owner, one["method"], kinds[one["kind"]](runs[one["name"]]))

@@ -9,12 +9,14 @@ model, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..cache import Cache, LayerCache
+from ..decoder import Decoder
 from ..language import LanguageModel
 from ..masks import key_mask
 from .graph import Graph
@@ -40,6 +42,41 @@ class Growing(LayerCache):
         return self.keys, self.values
 
 
+def growing(keys: Tensor, values: Tensor) -> list[Growing]:
+    """keys, values [L, B, K, S, D] as the caches of the layers."""
+    return [Growing(key, value) for key, value in zip(keys.unbind(0), values.unbind(0), strict=True)]
+
+
+def taken_up(layers: Sequence[Growing]) -> tuple[Tensor, Tensor]:
+    """What came to the caches of the layers: keys and values [L, B, K, T, D]."""
+    return torch.stack([one.new[0] for one in layers]), torch.stack([one.new[1] for one in layers])
+
+
+def cache_of(layers: Sequence[Growing]) -> Cache:
+    """The caches of the layers as a decoder takes them."""
+    cache = Cache(0, 0)
+    held: list[LayerCache] = [*layers]
+    cache.own, cache.cross = held, [LayerCache(0) for _ in layers]
+    return cache
+
+
+class DecoderStep(nn.Module):
+    """`decoder(x, cache=…)` as a function of tensors, for networks whose tokens are not words."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(
+        self, x: Tensor, positions: Tensor, mask: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, T, C], positions [B, T], mask [B, T, S + T] (True: may attend), keys and values [L, B, K, S, D] -> what
+        comes out [B, T, C], new keys and values [L, B, K, T, D]."""
+        layers = growing(keys, values)
+        out = self.decoder(x, mask=mask[:, None], positions=positions, cache=cache_of(layers))
+        return out, *taken_up(layers)
+
+
 class Step(nn.Module):
     """`network.hidden(tokens, cache=…)` as a function of tensors. A subclass may take more of them, named in `more`."""
 
@@ -54,17 +91,14 @@ class Step(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """tokens, positions [B, T], keep [B, S + T] (True: a real place), keys and values [L, B, K, S, D] -> hidden
         [B, T, C], new keys and values [L, B, K, T, D]."""
-        layers = [Growing(key, value) for key, value in zip(keys.unbind(0), values.unbind(0), strict=True)]
+        layers = growing(keys, values)
         cache = self.cache(layers, *more)
         hidden = self.network.hidden(tokens, mask=key_mask(keep), positions=positions, cache=cache)
-        return hidden, torch.stack([one.new[0] for one in layers]), torch.stack([one.new[1] for one in layers])
+        return hidden, *taken_up(layers)
 
     def cache(self, layers: list[Growing], *more: Tensor) -> Cache:
         """The layers as the network takes them."""
-        cache = Cache(0, 0)
-        held: list[LayerCache] = [*layers]
-        cache.own, cache.cross = held, [LayerCache(0) for _ in layers]
-        return cache
+        return cache_of(layers)
 
     def examples(self, batch: int) -> dict[str, Tensor]:
         """Values for `more`."""
@@ -73,45 +107,76 @@ class Step(nn.Module):
 
 def language_graphs(owner: str, network: LanguageModel, step: Step) -> list[Graph]:
     """The step and the head of the language model that stands at `owner` of a task."""
-    batch, new, past = 2, 3, 7
-    layers, heads, width = shape_of(network)
-    held = torch.randn(layers, batch, heads, past, width)
-    inputs = {
-        "tokens": torch.randint(0, network.vocabulary, (batch, new)),
-        "positions": torch.arange(past, past + new).repeat(batch, 1),
-        "keep": torch.ones(batch, past + new, dtype=torch.bool),
-        "keys": held,
-        "values": held.flip(0).clone(),
-        **step.examples(batch),
-    }
-    free: dict[str, tuple[int, ...]] = {
-        "tokens": (0, 1),
-        "positions": (0, 1),
-        "keep": (0, 1),
-        "keys": (1, 3),
-        "values": (1, 3),
-    }
-    free |= dict.fromkeys(step.more, (0,))
-    hidden = torch.randn(1, batch, network.decoder.dim)  # of three axes: a plain product then, which can be narrowed
+    inputs = {"tokens": torch.randint(0, network.vocabulary, (BATCH, NEW)), **_examples(network.decoder)}
+    inputs |= step.examples(BATCH)
+    free = {**FREE, "tokens": (0, 1), "keep": (0, 1), **dict.fromkeys(step.more, (0,))}
+    hidden = torch.randn(1, BATCH, network.decoder.dim)  # of three axes: a plain product then, which can be narrowed
     return [
         Graph(name="step", owner=owner, method="hidden", module=step, inputs=inputs, free=free, kind="step",
-              outputs=("hidden", "new_keys", "new_values")),
+              outputs=("hidden", *TAKEN_UP)),
         Graph(name="head", owner=f"{owner}.head", method="forward", module=network.head, inputs={"hidden": hidden},
               free={"hidden": (1,)}, kind="rows", outputs=("logits",)),
     ]  # fmt: skip
 
 
-def shape_of(network: LanguageModel) -> tuple[int, int, int]:
+def decoder_graph(owner: str, decoder: Decoder) -> Graph:
+    """The decoder that stands at `owner` of a task."""
+    given = _examples(decoder)
+    mask = torch.ones(BATCH, NEW, PAST + NEW, dtype=torch.bool)
+    inputs = {"x": torch.randn(BATCH, NEW, decoder.dim), "positions": given["positions"], "mask": mask,
+              "keys": given["keys"], "values": given["values"]}  # fmt: skip
+    free = {**FREE, "x": (0, 1), "mask": (0, 1, 2)}
+    return Graph(name="decoder", owner=owner, method="forward", module=DecoderStep(decoder), inputs=inputs, free=free,
+                 kind="decoder", outputs=("out", *TAKEN_UP))  # fmt: skip
+
+
+BATCH, NEW, PAST = 2, 3, 7
+"""Sizes of the examples by which graphs are made."""
+FREE: dict[str, tuple[int, ...]] = {"positions": (0, 1), "keys": (1, 3), "values": (1, 3)}
+TAKEN_UP = ("new_keys", "new_values")
+
+
+def _examples(decoder: Decoder) -> dict[str, Tensor]:
+    layers, heads, width = shape_of(decoder)
+    held = torch.randn(layers, BATCH, heads, PAST, width)
+    return {"positions": torch.arange(PAST, PAST + NEW).repeat(BATCH, 1),
+            "keep": torch.ones(BATCH, PAST + NEW, dtype=torch.bool),
+            "keys": held, "values": held.flip(0).clone()}  # fmt: skip
+
+
+def shape_of(decoder: Decoder) -> tuple[int, int, int]:
     """L, K and D of its cache."""
-    attention: Any = network.decoder.blocks[0].attention
-    return len(network.decoder.blocks), attention.kv_heads, attention.head_dim
+    attention: Any = decoder.blocks[0].attention
+    return len(decoder.blocks), attention.kv_heads, attention.head_dim
+
+
+class _Held:
+    """What an engine's step takes out of a cache of ours, and puts into it."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.shape = shape_of(decoder)
+
+    def read(self, cache: Cache | None, batch: int) -> tuple[Tensor, Tensor]:
+        """Keys and values [L, B, K, S, D]."""
+        layers, heads, width = self.shape
+        if cache is None or not cache.length:
+            empty = torch.empty(layers, batch, heads, 0, width)
+            return empty, empty
+        read = [layer.read() for layer in cache.own]
+        return torch.stack([keys for keys, _ in read]), torch.stack([values for _, values in read])
+
+    def write(self, cache: Cache | None, keys: Tensor, values: Tensor) -> None:
+        """Take up keys and values [L, B, K, T, D]."""
+        if cache is not None:
+            for layer, key, value in zip(cache.own, keys, values, strict=True):
+                layer.append(key, value)
 
 
 class Stepping:
     """In place of a language model's `hidden`: a step that an engine runs."""
 
     def __init__(self, network: LanguageModel, run: Any, *, given: Any) -> None:
-        self.shape, self.run, self.given = shape_of(network), run, given
+        self.held, self.run, self.given = _Held(network.decoder), run, given
 
     def __call__(
         self,
@@ -124,24 +189,36 @@ class Stepping:
         """As `LanguageModel.hidden`."""
         batch, new = tokens.shape
         past = 0 if cache is None else cache.length
-        if positions is None:
-            positions = torch.arange(past, past + new)
-        keys, values = self._held(cache, batch)
-        keep = (
-            torch.ones(batch, past + new, dtype=torch.bool) if mask is None else mask.expand(batch, 1, 1, -1)[:, 0, 0]
+        places = torch.arange(past, past + new) if positions is None else positions
+        whole = torch.ones(1, 1, 1, past + new, dtype=torch.bool) if mask is None else mask
+        keep = whole.expand(batch, 1, 1, -1)[:, 0, 0]
+        hidden, *taken = self.run(
+            tokens, places.expand(batch, new), keep, *self.held.read(cache, batch), *self.given(cache, batch)
         )
-        hidden, new_keys, new_values = self.run(
-            tokens, positions.expand(batch, new), keep, keys, values, *self.given(cache, batch)
-        )
-        if cache is not None:
-            for layer, key, value in zip(cache.own, new_keys, new_values, strict=True):
-                layer.append(key, value)
+        self.held.write(cache, *taken)
         return hidden
 
-    def _held(self, cache: Cache | None, batch: int) -> tuple[Tensor, Tensor]:
-        layers, heads, width = self.shape
-        if cache is None or not cache.length:
-            empty = torch.empty(layers, batch, heads, 0, width)
-            return empty, empty
-        read = [layer.read() for layer in cache.own]
-        return torch.stack([keys for keys, _ in read]), torch.stack([values for _, values in read])
+
+class Decoding:
+    """In place of a decoder's `forward`: a step that an engine runs. Takes no context."""
+
+    def __init__(self, decoder: Decoder, run: Any) -> None:
+        self.held, self.run = _Held(decoder), run
+
+    def __call__(
+        self,
+        x: Tensor,
+        *,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """As `Decoder.forward`."""
+        batch, new, _ = x.shape
+        past = 0 if cache is None else cache.length
+        places = torch.arange(past, past + new) if positions is None else positions
+        whole = torch.ones(1, 1, dtype=torch.bool) if mask is None else mask
+        sees = whole.expand(batch, 1, new, past + new)[:, 0]
+        out, *taken = self.run(x, places.expand(batch, new), sees, *self.held.read(cache, batch))
+        self.held.write(cache, *taken)
+        return out

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ....core import checkpoint as checkpoints
 from ....core import pretrained
 from ....core.errors import UserError
+from ....core.export.graph import Graph
+from ....core.export.steps import decoder_graph
 from ....core.options import build
 from ....core.task import Batch, Example, Failure, Origin, Prepared, Split, Summary, Task, Tick
 from ....core.weights import load_into, without_weights
@@ -240,6 +242,11 @@ class BoardTask(Task):
 
     def weight(self, batch: MoveBatch) -> float:
         return float(positions(batch))
+
+    kept_beside_graphs = ("tokens.", "planes.", "next.", "value.")
+
+    def graphs(self) -> list[Graph]:
+        return [decoder_graph("network.decoder", self.network.decoder)]
 
     def example_batch(self, size: int) -> MoveBatch:
         """Whole games of Connect Four."""

@@ -17,15 +17,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ....core.cache import Cache
+from ....core.decoder import Decoder
 from .heads import as_numbers
 from .model import DecisionTransformer
 from .quick import QuickDecoder, QuickTokens
 from .states import ChoiceStates, NumberStates
+
+
+def _last(decoder: Decoder, x: Tensor, cache: Cache) -> Tensor:
+    """What the decoder says at the last of tokens x [N, T, C]: [N, C]."""
+    return decoder(x, cache=cache)[:, -1]
 
 
 class Player:
@@ -59,7 +67,9 @@ class Player:
         self.target, self.bounds, self.execute = target, bounds, execute
         self.temperature, self.cached = temperature, cached
         self.device = next(network.parameters()).device
-        self.decoder = QuickDecoder(network.decoder)
+        # An exported one stands in place of its own forward pass, and there is nothing to be quicker than.
+        engine = "forward" in vars(network.decoder)
+        self.decoder = partial(_last, network.decoder) if engine else QuickDecoder(network.decoder)
         self.quick = None if not isinstance(network.states, NumberStates | ChoiceStates) else QuickTokens(network)
         self.capacity = config.context * config.tokens - 1  # the last action of a window is what is asked for
         self.renewed = max(1, config.context // 2) * config.tokens - 1

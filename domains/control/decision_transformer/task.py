@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from ....core import pretrained
 from ....core.errors import UserError
+from ....core.export.graph import Graph
+from ....core.export.steps import decoder_graph
 from ....core.task import Learner, Origin, Prepared, Split, Splits, Summary, Task
 from .. import environments
 from ..data import check_against, collect, load_episodes
@@ -339,6 +341,11 @@ class ControlTask(Task):
         from .training import settle
 
         settle(self, splits)
+
+    kept_beside_graphs = ("states.", "actions.", "returns.", "times.", "norm.", "head.", "answer.", "value.")
+
+    def graphs(self) -> list[Graph]:
+        return [decoder_graph("network.decoder", self.network.decoder)]
 
     def example_batch(self, size: int) -> TrajectoryBatch:
         config = self.network.config
