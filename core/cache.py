@@ -1,6 +1,6 @@
 """Static key/value cache: memory for all steps is taken once, each step writes its own place.
 
-Axes: B batch, K key/value heads, S positions so far, D width of one head.
+Axes: L layers, B batch, K key/value heads, S positions so far, D width of one head.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ class Cache:
     def __init__(self, layers: int, capacity: int, *, context_capacity: int = 0) -> None:
         self.own = [LayerCache(capacity) for _ in range(layers)]
         self.cross = [LayerCache(context_capacity) for _ in range(layers)]
+        self._block: tuple[Tensor, Tensor] | None = None
 
     @property
     def length(self) -> int:
@@ -105,6 +106,43 @@ class Cache:
         return sum(
             t.numel() * t.element_size() for layer in layers for t in (layer.keys, layer.values) if t is not None
         )
+
+    def together(self) -> tuple[Tensor, Tensor]:
+        """The decoder's own keys and values so far, of all layers [L, B, K, S, D]. Raises ValueError while empty."""
+        keys, values = (block[:, :, :, : self.length] for block in self._one_block())
+        return keys, values
+
+    def extend(self, keys: Tensor, values: Tensor) -> None:
+        """Add keys and values [L, B, K, T, D], as each layer's `append` would, at once. Raises ValueError beyond the
+        capacity."""
+        first, end = self.own[0], self.length + keys.shape[3]
+        if first.keys is None:
+            for layer, key, value in zip(self.own, keys, values, strict=True):
+                layer.append(key, value)
+            return
+        if end > first.capacity:
+            raise ValueError(f"the cache holds {first.capacity} positions, {end} are needed")
+        for block, new in zip(self._one_block(), (keys, values), strict=True):
+            block[:, :, :, self.length : end] = new
+        for layer in self.own:
+            layer.length = end
+
+    def _one_block(self) -> tuple[Tensor, Tensor]:
+        """The memory of all layers' keys and of their values, into which they are moved where they lie elsewhere."""
+        ends = (self.own[0], self.own[-1])
+        if self._block is None or any(
+            layer.keys is None or layer.keys.data_ptr() != keys.data_ptr()
+            for layer, keys in zip(ends, (self._block[0][0], self._block[0][-1]), strict=True)
+        ):
+            read = [(layer.keys, layer.values) for layer in self.own]
+            if any(keys is None or values is None for keys, values in read):
+                raise ValueError("the cache is empty")
+            keys, values = (torch.stack(tensors) for tensors in zip(*read, strict=True))  # type: ignore[arg-type]
+            for layer, own_keys, own_values in zip(self.own, keys, values, strict=True):
+                layer.keys, layer.values = own_keys, own_values
+            self._block = keys, values
+        rows = 0 if ends[0].keys is None else len(ends[0].keys)  # of which some may have ended since
+        return self._block[0][:, :rows], self._block[1][:, :rows]
 
     def truncate(self, length: int) -> None:
         """Forget the decoder's own positions from `length` on; the context stays."""

@@ -18,6 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,6 +31,8 @@ from .errors import UserError
 from .rehearsal import note, rehearsing
 
 MANIFEST = "manifest.json"
+MAPPED = 1 << 16
+"""Bytes from which on a tensor is mapped rather than read: a mapping takes whole pages."""
 TIED = "tied"
 """Metadata key of a tensor file: which names are other names of a stored tensor."""
 HOLLOW = "hollow"
@@ -57,7 +60,9 @@ def write(folder: Path, fill: Callable[[Path], None]) -> None:
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"The checkpoint {folder} could not be written: {error}. What was there before is untouched.",
-            "Free some space, or choose another place with --run." if _is_full(error) else "Is the folder writable?",
+            "Free some space, or choose another place (--run, --output)."
+            if _is_full(error)
+            else "Is the folder writable?",
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -258,13 +263,12 @@ def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """Every tensor of a safetensors file by name, on `device`; names that were tied hold the same tensor again.
 
-    Those that are not stored (`HOLLOW`) lie on the meta device.
+    Those that are not stored (`HOLLOW`) lie on the meta device. On the CPU a large one is a part of the file.
     Raises `UserError` where the file is missing, cut short or of another format.
     """
     with _opened(path, device) as file:
-        read = file.get_tensor
-        if rehearsing():
-            read = lambda name: _shape_alone(file, name)  # noqa: E731
+        alone = _reader(path, file) if str(device) == "cpu" else file.get_tensor
+        read = partial(_shape_alone, file) if rehearsing() else alone
         tensors = {name: read(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         notes = file.metadata() or {}
         tied, hollow = json.loads(notes.get(TIED, "{}")), json.loads(notes.get(HOLLOW, "{}"))
@@ -272,9 +276,34 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     return tensors | {name: tensors[first] for name, first in tied.items()}
 
 
+def _reader(path: Path, file: Any) -> Callable[[str], Tensor]:
+    """Reads a tensor by its name. A large one is the stretch of the file, in a mapping of its own, that is read when it
+    is touched and goes with the tensor: the library maps the file as one piece, whose pages stay for as long as any
+    tensor lives, and a loader that widens or narrows one layer after another would hold all of it beside the result.
+    What is written into the tensor never reaches the file."""
+    size = path.stat().st_size
+    with path.open("rb") as raw:
+        length = int.from_bytes(raw.read(8), "little")
+        places = json.loads(raw.read(length))
+
+    def read(name: str) -> Tensor:
+        place = places[name]
+        dtype = _DTYPES.get(place["dtype"])
+        begin, end = place["data_offsets"]
+        start = 8 + length + begin
+        if dtype is None or end - begin < MAPPED or start % dtype.itemsize:
+            return file.get_tensor(name).clone()  # the library's tensor would keep the whole file mapped
+        mapping: Any = torch.UntypedStorage.from_file(str(path), False, size)
+        whole = torch.empty(0, dtype=dtype).set_(mapping)
+        return whole[start // dtype.itemsize :][: (end - begin) // dtype.itemsize].view(place["shape"])
+
+    return read
+
+
 _FACTS = 1 << 16
 _DTYPES = {"BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
-           "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}  # fmt: skip
+           "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32,
+           "F64": torch.float64}  # fmt: skip
 
 
 def _shape_alone(file: Any, name: str) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint, registry, runtime
+from . import checkpoint, engines, registry, runtime
 from .errors import UserError
 from .files import made
 from .flow import Request, say
@@ -37,6 +37,7 @@ def finetune(request: Request, options: Any, folder: Path | None, *, resume: boo
     folder = folder or (_unfinished(request.name) if resume else _new_folder(request.name))
     if resume:
         request, options = _as_before(request, options, folder)
+    engines.need_weights(request.checkpoint)
     runtime.set_threads(request.threads, cache_folder())
     if request.device == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"  # accelerate would otherwise take a GPU where there is one

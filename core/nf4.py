@@ -21,6 +21,8 @@ from .linear import Linear, product
 from .rehearsal import arithmetic
 
 BLOCK = 64
+SLICE = 1 << 20
+"""Weights that are quantised at once, whole blocks."""
 
 # The paper's table (its appendix E); zero is exact.
 VALUES = (
@@ -32,8 +34,13 @@ VALUES = (
 
 def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Any tensor as codes [ceil(numel / 64) * 32] uint8 and scales [ceil(numel / 64)] float16."""
-    flat = weight.detach().float().flatten()
-    blocks = F.pad(flat, (0, -len(flat) % BLOCK)).view(-1, BLOCK)
+    parts = [_quantise(some) for some in weight.detach().flatten().split(SLICE)]
+    return torch.cat([codes for codes, _ in parts]), torch.cat([scales for _, scales in parts])
+
+
+def _quantise(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for a run of weights, which takes ten times the weights' own memory for a moment."""
+    blocks = F.pad(flat.float(), (0, -len(flat) % BLOCK)).view(-1, BLOCK)
     scales = blocks.abs().amax(1).clamp(min=2.0**-24).half()  # float16's least positive number
     values = torch.tensor(VALUES, device=flat.device)
     codes = torch.bucketize(blocks / scales.float()[:, None], (values[1:] + values[:-1]) / 2)

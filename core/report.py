@@ -57,14 +57,12 @@ class Report:
 
 def report(command: str, task: Task, device: Any, **fields: Any) -> Report:
     """A `Report` about `task` on `device`, with what is common to all commands filled in."""
-    import torch
-
     notices = (*task.origin.notices, *fields.pop("notices", ()))
     return Report(
         command=command,
         name=task.card.name,
         device=str(device),
-        threads=torch.get_num_threads(),
+        threads=runtime.threads(),
         checkpoint=task.origin,
         notices=notices,
         **fields,

@@ -24,6 +24,7 @@ from .errors import UserError, near
 if TYPE_CHECKING:
     import torch
 
+_threads: int | None = None
 CALIBRATION_LASTS = 900.0
 """Seconds for which a measured thread count is believed: how busy a machine is changes."""
 
@@ -65,16 +66,25 @@ def set_threads(threads: int | None, cache: Path | None = None) -> int:
     """
     import torch
 
+    global _threads  # noqa: PLW0603 (torch's own count is one where an engine has the cores)
     if threads is not None:
         if threads < 1:
             raise UserError(f"--threads must be at least 1, not {threads}.")
         count = threads
     elif os.environ.get("OMP_NUM_THREADS", "").isdigit():
-        return torch.get_num_threads()
+        count = int(os.environ["OMP_NUM_THREADS"])
     else:
         count = _remembered(cache) or calibrate_threads(cache)
     torch.set_num_threads(count)
+    _threads = count
     return count
+
+
+def threads() -> int:
+    """CPU threads that work is done with: those of `set_threads`, else torch's."""
+    import torch
+
+    return _threads or torch.get_num_threads()
 
 
 def calibrate_threads(cache: Path | None = None, *, budget: float = 0.6) -> int:
@@ -148,8 +158,35 @@ def reuse_memory() -> None:
             allocator.mallopt(setting, value)
 
 
+def forget_peak(device: torch.device) -> None:
+    """Have the largest sizes be counted from here on, where the system can (Linux)."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_gpu_memory_mb(device: torch.device) -> float | None:
+    """The largest memory that torch has held on a GPU, in MB (10^6 bytes); None for another device."""
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else None
+
+
+def give_back() -> None:
+    """Give the system back what is free on the heap: after loading, what took part in it. Only glibc keeps so much."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def peak_memory_mb() -> float:
     """The largest resident size this process has had, in MB (10^6 bytes)."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        peak = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 

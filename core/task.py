@@ -22,6 +22,7 @@ from .errors import UserError
 from .export.exportable import Exportable
 from .options import RunOptions, TrainOptions, build
 from .registry import Card, card_of
+from .workload import Measurable
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -176,7 +177,7 @@ class Learner(nn.Module):
         return self.network.loss(batch)
 
 
-class Task(Exportable, ABC):
+class Task(Exportable, Measurable, ABC):
     """A network with everything that makes it useful: what goes in, what comes out, how it learns.
 
     A model folder subclasses this once. The class attributes are static; an instance holds the weights.
@@ -341,6 +342,10 @@ class Task(Exportable, ABC):
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
         """The loss summed over the items that `weight` counts; `network` is `trainable`, perhaps wrapped."""
 
+    def pieces(self, batch: Any) -> Sequence[Any]:
+        """A batch cut into batches whose losses add up to its own; a step holds the activations of one at a time."""
+        return [batch]
+
     def weight(self, batch: Any) -> float:
         """How many items `loss` sums over (examples, or tokens), so that parts of a batch add up exactly."""
         first = next(value for value in vars(batch).values() if isinstance(value, Tensor))
@@ -389,7 +394,3 @@ class Task(Exportable, ABC):
         chosen = build(self.run_options, options)
         results = list(self.infer(self.read(inputs, chosen), chosen))
         return results[0] if len(results) == 1 else results
-
-    def example_batch(self, size: int) -> Any:
-        """A batch of `size` examples for measuring speed and memory; the values do not matter."""
-        raise NotImplementedError(f"{self.card.name} gives no example batch")

@@ -4,7 +4,7 @@ method: the settings. linear: LoRA, DoRA, IA3, bottleneck. prompts: prompt and p
 apply: the functions for all of them.
 """
 
-from .apply import adapter_tensors, apply, load_adapter, merge, merged, without_adapters
+from .apply import adapter_tensors, apply, body, load_adapter, merge, merged, without_adapters
 from .method import KINDS, Method
 from .rows import head_parts, head_places, language_loss, learn_rows, load_rows, merge_rows, row_tensors
 
@@ -13,6 +13,7 @@ __all__ = [
     "Method",
     "adapter_tensors",
     "apply",
+    "body",
     "head_parts",
     "head_places",
     "language_loss",

@@ -56,7 +56,7 @@ def _adapt(network: nn.Module, method: Method, names: Iterable[str], like: Mappi
     """Wrap the linear layers called `names`; with `qlora` every other one but the head goes into 4 bits as well.
     like: an adapter's tensors, which then say what each layer needs."""
     if method.kind == "qlora":
-        for name in _body(network):
+        for name in body(network):
             _replace(network, name, NF4Linear(cast(nn.Linear, network.get_submodule(name))))
     for name in names:
         base = network.get_submodule(name)
@@ -84,7 +84,7 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), child, module)
 
 
-def _body(network: nn.Module) -> list[str]:
+def body(network: nn.Module) -> list[str]:
     """The linear layers but for the head's, by name."""
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     return [name for name in linear if not _ends_in(name, "head") and not name.startswith("head.")]
@@ -94,9 +94,8 @@ def _linear_names(network: nn.Module, method: Method) -> list[str]:
     """The linear layers that `method` adapts: those whose name is, or ends in a dot and, one of its targets."""
     every = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not method.targets:
-        body = _body(network)
         wanted = TARGETS.get(method.kind)
-        chosen = [name for name in body if wanted is None or any(_ends_in(name, target) for target in wanted)]
+        chosen = [name for name in body(network) if wanted is None or any(_ends_in(name, target) for target in wanted)]
         if not chosen:
             raise UserError(f"The method {method.kind} finds nothing to adapt in this network.", "Name its targets.")
         return chosen
@@ -225,12 +224,11 @@ def merge(network: nn.Module) -> int:
             "A prompt, a prefix and bottleneck adapters are no change of the weights and cannot be merged into them.",
             "Keep the adapter beside the model, or use lora, dora or ia3.",
         )
-    adapted = [(name, module) for name, module in network.named_modules() if isinstance(module, AdaptedLinear)]
-    for name, module in adapted:
-        _replace(network, name, module.merged())
-    narrow = [(name, module) for name, module in network.named_modules() if isinstance(module, NF4Linear)]
-    for name, module in narrow:
-        _replace(network, name, module.widened())
+    adapted = [name for name, module in network.named_modules() if isinstance(module, AdaptedLinear)]
+    for name in adapted:  # by name: a list of modules would keep the memory of those that are replaced already
+        _replace(network, name, cast(AdaptedLinear, network.get_submodule(name)).merged())
+    for name in [name for name, module in network.named_modules() if isinstance(module, NF4Linear)]:
+        _replace(network, name, cast(NF4Linear, network.get_submodule(name)).widened())
     return len(adapted) + merge_rows(network)
 
 

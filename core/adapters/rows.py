@@ -21,6 +21,7 @@ from ..errors import UserError
 from ..language import LanguageModel
 from ..linear import Linear, product
 from ..losses import IGNORED, chunked_cross_entropy
+from ..quantize import NarrowLinear
 
 
 class SplitRows(nn.Module):
@@ -187,7 +188,7 @@ def head_parts(model: LanguageModel) -> tuple[Sequence[Tensor], Sequence[Tensor]
     projection: nn.Module = model.head.projection
     if isinstance(projection, SplitHead):
         return projection.rows.parts, None if projection.biases is None else projection.biases.parts
-    assert isinstance(projection, nn.Linear)
+    assert isinstance(projection, (nn.Linear, NarrowLinear))
     return (projection.weight,), None if projection.bias is None else (projection.bias,)
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import UserError
+from ..precision import narrow, narrowly
+from ..quantize import KINDS as NARROW
+from ..quantize import NONE, check
 from ..registry import Card
 from .blueprint import Blueprint, Wanted, plain
 from .ledger import Ledger
@@ -27,6 +30,7 @@ class Setting:
     batch: int = 0
     accumulate: int = 1
     precision: str = ""
+    quantize: str = NONE
     length: int = 0
     method: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +40,9 @@ class Setting:
     def wanted(self, card: Card) -> Wanted:
         """As a model is asked for it. UserError for an option that the command does not have."""
         kind = card.attribute(card.run_options if self.command == "run" else card.train_options)
+        check(self.quantize)
+        if self.quantize != NONE and self.command != "run":
+            raise UserError("--quantize is for --command run.", "Learning beside 4-bit weights: --method qlora")
         known = {item.name for item in dataclasses.fields(kind)}
         names = {"batch": self.batch, "batch_size": self.batch, "accumulate": self.accumulate}
         values: dict[str, Any] = {name: value for name, value in names.items() if name in known and value}
@@ -86,6 +93,8 @@ class Plan:
         if drawn.command != "run":
             found |= {"accumulate": min(self.setting.accumulate, drawn.batch_size), "method": drawn.method}
         found["precision"] = drawn.precision
+        if self.setting.quantize != NONE:
+            found["quantize"] = self.setting.quantize
         if drawn.length is not None:
             found["length"] = drawn.length
         return found | dict(self.setting.options)
@@ -106,7 +115,9 @@ def plan(card: Card, setting: Setting, machine: Machine) -> Plan:
     drawn: list[Blueprint] = []
 
     def draw() -> Blueprint:
-        drawn.append(blueprint_of(card, wanted))
+        with narrowly(setting.quantize):
+            drawn.append(blueprint_of(card, wanted))
+        narrow(drawn[0].task.network, setting.quantize, device=machine.device)
         return drawn[0]
 
     ledger = weigh(draw, device=machine.device)
@@ -148,8 +159,6 @@ def by_kind(ledger: Ledger) -> dict[str, int]:
 def nearest(first: Plan, make: Callable[[Setting], Plan]) -> Plan | None:
     """The first setting that fits, of those that change the result least: smaller parts of the same batch, half
     precision, shorter examples, then a method that learns less. None where none does. `make` plans a setting."""
-    if first.loading > first.machine.room:  # no setting changes that
-        return None
     for bold in _bold(first):
         thinnest = _thinner(bold, first)[-1]
         if not make(thinnest).fits:
@@ -179,6 +188,11 @@ def _bold(first: Plan) -> Iterator[Setting]:
     for precision in narrower:
         setting = replace(setting, precision=precision)
         yield setting
+    if setting.command == "run":
+        kinds = (NONE, *NARROW)
+        for kind in kinds[kinds.index(setting.quantize) + 1 :]:
+            setting = replace(setting, quantize=kind)
+            yield setting
     if hasattr(drawn.options, "checkpointing") and not drawn.options.checkpointing:
         setting = replace(setting, options={**setting.options, "checkpointing": True})
         yield setting

@@ -37,9 +37,9 @@ def make_plan(card: Card, setting: Setting, device: str) -> tuple[Report, bool]:
 
     Raises UserError for an unknown device (all are listed) and for what the model cannot do.
     """
-    machine = machine_called(device) if device else None  # an unknown name is told before anything is loaded
+    machine_called(device)  # an unknown name is told before anything is loaded
     prepare(card, setting)
-    machine = machine_called(device)
+    machine = machine_called(device)  # its runtime is as large as this process is now
     first = plan(card, setting, machine)
     better = None if first.fits else nearest(first, lambda other: plan(card, other, machine))
     notices = [*first.blueprint.notices, *machine.assumed]

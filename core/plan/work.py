@@ -69,9 +69,11 @@ def _train(blueprint: Blueprint, ledger: Ledger) -> None:
 def _learn(blueprint: Blueprint, ledger: Ledger, size: int) -> None:
     """The gradient of one part of a batch."""
     task = blueprint.task
-    with torch.autocast("cpu", torch.bfloat16, enabled=blueprint.casts):
-        loss = task.loss(task.trainable, _batch(blueprint, ledger, size))
-    torch.autograd.backward(loss * 0.5)
+    batch = _batch(blueprint, ledger, size)
+    for piece in task.pieces(batch) if hasattr(task, "pieces") else (batch,):  # a blueprint's stand-in may have none
+        with torch.autocast("cpu", torch.bfloat16, enabled=blueprint.casts):
+            loss = task.loss(task.trainable, piece)
+        torch.autograd.backward(loss * 0.5)
 
 
 def _batch(blueprint: Blueprint, ledger: Ledger, size: int) -> Any:

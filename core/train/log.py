@@ -12,7 +12,8 @@ from typing import Any
 
 METRICS, BOARD = "metrics.jsonl", "tensorboard"
 CLOCK = ("seconds", "examples_per_second")
-"""Fields that differ from run to run; everything else of metrics.jsonl repeats exactly."""
+"""Fields that differ from run to run; but for what happens to the machine (the lines of the splits memory and board)
+everything else of metrics.jsonl repeats exactly."""
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
@@ -60,6 +61,10 @@ class Log:
     def memory(self, values: Mapping[str, Any]) -> None:
         """Batches are cut into more parts from this step on."""
         self._write({"split": "memory", **values})
+
+    def board(self, values: Mapping[str, Any]) -> None:
+        """What the board holds back from this step on, because of heat or its supply; empty: nothing any more."""
+        self._write({"split": "board", **values})
 
     def advance(self, step: int, loss: float) -> None:
         """Move the bar."""
@@ -124,6 +129,9 @@ class Silent(Log):
         pass
 
     def memory(self, values: Mapping[str, Any]) -> None:
+        pass
+
+    def board(self, values: Mapping[str, Any]) -> None:
         pass
 
     def advance(self, step: int, loss: float) -> None:

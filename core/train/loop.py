@@ -24,6 +24,7 @@ import torch
 
 from .. import checkpoint
 from ..errors import Interrupted, UserError
+from ..jetson.watch import Watch
 from ..options import TrainOptions
 from ..runtime import reuse_memory
 from ..task import Splits, Task
@@ -145,6 +146,7 @@ class Run:
         self.log_every = max(1, min(options.validate_every or self.total, self.data.steps_per_epoch) // LINES)
         self.progress = Progress()
         self.log: Log = Silent()
+        self.watch = Watch(self._notice)
         self._clock = time.monotonic()
 
     # -- the story --------------------------------------------------------------------------------------------------
@@ -282,8 +284,9 @@ class Run:
             sum(task.weight(part.batch) for part in parts if part.size), sum(part.size for part in parts)
         )
         total = 0.0
-        for index, part in enumerate(parts):
-            if index + 1 < len(parts):
+        pieces = [MicroBatch(piece, part.size) for part in parts for piece in self.task.pieces(part.batch)]
+        for index, part in enumerate(pieces):
+            if index + 1 < len(pieces):
                 with processes.no_sync():
                     total += self._backward(part, weight)
             else:
@@ -295,6 +298,8 @@ class Run:
 
         self.progress.step += 1
         self._record(total, weight, examples, lr, norm)
+        if processes.is_main and self.watch.look():
+            self.log.board({"step": self.progress.step, "throttled": list(self.watch.throttled)})
         return stops > 0
 
     def _backward(self, part: MicroBatch, weight: float) -> float:

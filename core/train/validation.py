@@ -38,7 +38,7 @@ class Validation:
                 examples = [self.examples[index] for index in range(start, min(start + self.size, end))]
                 batch = task.preprocess(examples).to(processes.device)
                 results += task.postprocess(task.predict(batch, asked), examples, asked)
-                loss += float(task.loss(task.trainable, batch))
+                loss += sum(float(task.loss(task.trainable, piece)) for piece in task.pieces(batch))
                 weight += task.weight(batch)
         loss, weight = processes.sums(loss, weight)
         results = processes.gather(results)

@@ -98,6 +98,19 @@ def _has_carbon(mol: Any) -> bool:
     return any(atom.GetAtomicNum() == 6 for atom in mol.GetAtoms())
 
 
+def unlabelled(mol: Any) -> tuple[Any, list[str]]:
+    """A copy without isotope labels and atom numbers, and which of ISOTOPES and MAPS there were; of dummy atoms (*),
+    where both are mere names, nothing is said."""
+    mol, taken = Chem.Mol(mol), set()
+    for atom in mol.GetAtoms():
+        if atom.GetAtomicNum():
+            taken |= {ISOTOPES} if atom.GetIsotope() else set()
+            taken |= {MAPS} if atom.GetAtomMapNum() else set()
+        atom.SetIsotope(0)
+        atom.SetAtomMapNum(0)
+    return mol, [kind for kind in (ISOTOPES, MAPS) if kind in taken]
+
+
 def clean(mol: Any, *, keep_stereo: bool = True) -> Cleaned:
     """What is learnt from: one fragment, no isotope labels, no atom numbers, canonical, with its InChIKey.
 
@@ -111,17 +124,8 @@ def clean(mol: Any, *, keep_stereo: bool = True) -> Cleaned:
         if not _has_carbon(mol):
             return Cleaned(reason="it is of several fragments, none of which holds carbon")
         taken.append(FRAGMENTS)
-    mol = Chem.Mol(mol)
-    labelled = [atom for atom in mol.GetAtoms() if atom.GetIsotope()]
-    for atom in labelled:
-        atom.SetIsotope(0)
-    if labelled:
-        taken.append(ISOTOPES)
-    numbered = [atom for atom in mol.GetAtoms() if atom.GetAtomMapNum()]
-    for atom in numbered:
-        atom.SetAtomMapNum(0)
-    if numbered:
-        taken.append(MAPS)
+    mol, labels = unlabelled(mol)
+    taken += labels
     if not keep_stereo:
         Chem.RemoveStereochemistry(mol)
     with rdBase.BlockLogs():

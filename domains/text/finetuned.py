@@ -10,18 +10,20 @@ Beside these a checkpoint may be a Hugging Face folder, a GGUF file, or an adapt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ...core import checkpoint as checkpoints
 from ...core import pretrained as core_pretrained
 from ...core.adapters import Method, adapter_tensors, learn_rows, load_adapter, load_rows, merged, row_tensors
+from ...core.adapters import merge as folded
 from ...core.errors import UserError
 from ...core.language import LanguageModel
+from ...core.precision import recast, settle
 from ...core.pretrained import Located, read_config
 from ...core.registry import Card
 from ...core.sources import Unreachable, first_available
@@ -121,11 +123,14 @@ def base_of(chatter: Chatter) -> Base:
     return Base(source=source, sha256=chatter.sha256, vocabulary=chatter.config.vocabulary)
 
 
-def _network(config: FamilyConfig, tensors: Mapping[str, Tensor], source: str) -> LanguageModel:
+def _network(config: FamilyConfig, tensors: dict[str, Tensor], source: str) -> LanguageModel:
+    """The network with these weights, which it takes over: the mapping is emptied, for whoever kept them in the file's
+    precision would hold them twice."""
     with without_weights():
         network = config.network()
     load_into(network, tensors, source=source)
-    return network.float().eval().requires_grad_(False)
+    tensors.clear()
+    return settle(network).eval().requires_grad_(False)
 
 
 def _load_ours(card: Card, located: Located, *, merge: bool) -> Chatter:
@@ -177,9 +182,14 @@ def _adapted(
     """A plain network with an adapter, and rows of the vocabulary, on it: folded in, or left to learn on."""
     if rows:
         load_rows(network, rows)
+    if method.kind != "qlora":  # what is folded into half precision would be rounded
+        recast(network, torch.float32)
     load_adapter(network, method, adapter, source=source)
+    recast(network, torch.float32)
     if merge:
-        return network if method.kind in UNMERGEABLE else merged(network)
+        if method.kind not in UNMERGEABLE:
+            folded(network)
+        return network
     if rows:
         learn_rows(network, rows["ids"])
     return network
@@ -205,6 +215,7 @@ def _on_base(
     }
     if found.config.tied:
         tensors["head.projection.weight"] = tensors["tokens.weight"]
+    found.tensors.clear()
     return _network(config, tensors, base.source), found.tokenizer, found.notices
 
 

@@ -22,8 +22,10 @@ from .families import FamilyConfig
 from .tokenizer import Tokenizer
 from .tokenizer_gguf import write_fields
 
-Kind = Literal["f16", "q8_0"]
-"""How matrices are stored: in half precision, or as 8-bit numbers with a scale for every 32 (Q8_0)."""
+Kind = Literal["f16", "q8_0", "q4_0"]
+"""How matrices are stored: in half precision, or as numbers of 8 or 4 bits with a scale for every 32 (Q8_0, Q4_0)."""
+KINDS = {"f16": "F16", "q8_0": "Q8_0", "q4_0": "Q4_0"}
+"""As the `gguf` package names them."""
 
 
 class Fields(Mapping[str, Any]):
@@ -118,7 +120,7 @@ def write_gguf(
 
 def _metadata(config: FamilyConfig, tokenizer: Tokenizer, kind: Kind) -> dict[str, Any]:
     architecture = config.gguf_architecture
-    file_type = library().LlamaFileType.MOSTLY_F16 if kind == "f16" else library().LlamaFileType.MOSTLY_Q8_0
+    file_type = getattr(library().LlamaFileType, f"MOSTLY_{KINDS[kind]}")
     return {
         "general.type": "model",
         "general.name": architecture,
@@ -135,11 +137,11 @@ def _put(writer: Any, key: str, value: Any) -> None:
 
 
 def _kind(name: str, tensor: Tensor, kind: Kind) -> Any:
-    """How a tensor is stored: vectors and positions exactly, rows that do not divide into q8_0's blocks as f16."""
+    """How a tensor is stored: vectors and positions exactly, rows that do not divide into blocks of 32 as f16."""
     types = library().GGMLQuantizationType
     if tensor.ndim < 2 or name == "position_embd.weight":
         return types.F32
-    return types.Q8_0 if kind == "q8_0" and tensor.shape[-1] % 32 == 0 else types.F16
+    return types[KINDS[kind]] if tensor.shape[-1] % 32 == 0 else types.F16
 
 
 def _floats(tensor: Any) -> Tensor:

@@ -70,7 +70,7 @@ def test_held_out_prompts_are_answered_and_scored() -> None:
     assert value["metrics"]["bits_per_char"] < 1
 
 
-@pytest.mark.parametrize("how", ["--beams=3", "--lookup=4", "--weights=int8", "--stop=蓝", "--temperature=0.01"])
+@pytest.mark.parametrize("how", ["--beams=3", "--lookup=4", "--quantize=int8", "--stop=蓝", "--temperature=0.01"])
 def test_ways_of_generating(how: str) -> None:
     said = run(ASK, how, "--seed", 1).out.strip()
     learnt = [f"{thing}是{colour}的。" for thing, colour in tiny.COLOURS.items()]

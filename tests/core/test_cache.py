@@ -1,4 +1,4 @@
-"""The key/value cache: rows change their places."""
+"""The key/value cache: rows change their places, layers lie together."""
 
 from __future__ import annotations
 
@@ -51,3 +51,33 @@ def test_rows_that_stay_are_not_copied() -> None:
     place = cache.own[0].keys.data_ptr()
     cache.reorder([0, 1, 2, 19, *range(4, 19)])
     assert cache.own[0].keys.data_ptr() == place
+
+
+@pytest.mark.parametrize("rows", [None, [0, 1], [2, 0, 0], [1]])
+def test_all_layers_at_once_are_as_each_by_itself(rows: list[int] | None) -> None:
+    one, other = filled(3), filled(3)
+    for new in (1, 1):
+        if rows is not None and new:
+            one.reorder(rows)
+            other.reorder(rows)
+            rows = None
+        keys, values = torch.randn(2, one.batch, 2, new, 4), torch.randn(2, one.batch, 2, new, 4)
+        one.extend(keys, values)
+        for layer, key, value in zip(other.own, keys, values, strict=True):
+            layer.append(key, value)
+        assert one.length == other.length
+        for whole, apart in zip(one.together(), zip(*(layer.read() for layer in other.own), strict=True), strict=True):
+            assert torch.equal(whole, torch.stack(apart))
+        assert all(torch.equal(a, b) for a, b in zip(held(one), held(other), strict=True))
+    one.truncate(2)
+    assert one.together()[0].shape == (2, one.batch, 2, 2, 4)
+    with pytest.raises(ValueError, match="5 positions"):
+        one.extend(torch.randn(2, one.batch, 2, 4, 4), torch.randn(2, one.batch, 2, 4, 4))
+
+
+def test_an_empty_cache_takes_all_layers_at_once() -> None:
+    cache, keys = Cache(2, capacity=5), torch.randn(2, 1, 2, 3, 4)
+    with pytest.raises(ValueError, match="empty"):
+        cache.together()
+    cache.extend(keys, -keys)
+    assert torch.equal(cache.together()[1], -keys)

@@ -18,6 +18,7 @@ from ....core.errors import UserError
 from ....core.export.graph import Graph
 from ....core.sampling import Sampling
 from ....core.task import Failure, Learner, Origin, Prepared, Split, Summary, Task, Tick
+from ....core.workload import Workload
 from ..data import Molecules, collect
 from ..draw import grid
 from ..molecule import Molecule
@@ -64,6 +65,7 @@ class SmilesTask(Task):
     evaluate_options = EvaluateOptions
     train_options = FinetuneOptions
     monitor = ("loss", "min")
+    unit = "molecules"
     network: SmilesGPT
 
     def __init__(self, network: SmilesGPT, around: Around, origin: Origin) -> None:
@@ -109,6 +111,7 @@ class SmilesTask(Task):
         """Where nothing is named, as many draws as are asked for, each told what it should be like."""
         only_drawing(options)
         if options.optimise:
+            self.need_weights("--optimise")
             return pursuit.begin(options, given)
         if not given:
             return asking.requests(self, options)
@@ -319,6 +322,9 @@ class SmilesTask(Task):
     def graphs(self) -> list[Graph]:
         return exported.graphs(self.network)
 
+    def use(self) -> dict[str, Any]:
+        return exported.use(self.network, self.around)
+
     def exported(self) -> None:
         exported.read_by_steps(self.network)
 
@@ -341,6 +347,12 @@ class SmilesTask(Task):
         config = self.network.config
         tokens = torch.randint(4, config.vocabulary, (size, min(config.length, 40)))
         return SmilesBatch(tokens=tokens)
+
+    def workloads(self, size: int) -> list[Workload]:
+        """Reading molecules, and drawing them."""
+        drawing = partial(self.drawn, RunOptions(n=size, batch=size))
+        drawn = Workload(name="drawing", unit=self.unit, items=size, run=drawing)
+        return [*super().workloads(size), drawn]
 
 
 def _optimised(results: Sequence[Any]) -> bool:

@@ -11,6 +11,7 @@ import torch
 from ....core.errors import UserError
 from ....core.generate import Generated, Sampling, Step, generate, stream
 from ....core.language import LanguageModel
+from ....core.runtime import give_back
 from .. import chat, likelihood
 from ..conversation import Conversation, Turn
 from ..finetuned import Chatter
@@ -47,10 +48,12 @@ class Answering:
         fitted = [self._fitted(item, options) for item in conversations]
         prompts, dropped = [ids for ids, _ in fitted], [count for _, count in fitted]
         nats = self.score(conversations, prompts)
+        give_back()  # a cache made of what scoring left on the heap would be there as a whole before it is filled
         if options.show_probs:
             generated, choices = self._generate_telling(prompts, options)
         else:
             generated, choices = self._generate(prompts, options), [()] * len(prompts)
+        give_back()  # batches of other lengths hardly fit into the gaps that this one leaves
         texts = [self._text(reply.ids, options) for reply in generated]
         return Replies(generated=generated, texts=texts, dropped=dropped, nats=nats, choices=choices)
 
@@ -142,12 +145,7 @@ class Answering:
             if self._arithmetic != "float32":
                 raise UserError(f"This model runs in {self._arithmetic} already.", "Load it again for another.")
             self._arithmetic = options.weights
-            if options.weights == "int8":
-                from ....core.quantize import quantize
-
-                quantize(network, "int8")
-            else:
-                network.to(torch.bfloat16)
+            network.to(torch.bfloat16)
         return network
 
     def _empty(self, options: RunOptions) -> ReplyText:

@@ -15,7 +15,7 @@ from ....core.errors import UserError
 from .. import export as formats
 from .. import finetuned
 
-KINDS: dict[str, Literal["f16", "q8_0"]] = {"auto": "f16", "float16": "f16", "q8_0": "q8_0"}
+KINDS: dict[str, Literal["f16", "q8_0", "q4_0"]] = {"auto": "f16", "float16": "f16", "q8_0": "q8_0", "q4_0": "q4_0"}
 DTYPES = {"auto": torch.float16, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -40,7 +40,7 @@ def export(task: Any, folder: Path, options: Any) -> list[str]:
     if options.format == "gguf":
         kind = KINDS.get(options.precision)
         if kind is None:
-            raise UserError(f"A GGUF is written as float16 or q8_0, not {options.precision}.")
+            raise UserError(f"A GGUF is written as float16, q8_0 or q4_0, not {options.precision}.")
         formats.write_gguf(folder / f"model-{kind}.gguf", chatter.config, tensors, chatter.tokenizer, kind=kind)
         return []
     if options.precision not in DTYPES:

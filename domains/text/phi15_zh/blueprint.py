@@ -19,6 +19,7 @@ from ....core.errors import UserError
 from ....core.generate import stream
 from ....core.language import LanguageModel
 from ....core.plan.blueprint import Blueprint, Wanted, length_of, method_of
+from ....core.precision import after_method, as_stored, before_method, settle
 from ....core.pretrained import read_config, read_json
 from ....core.registry import Card
 from ....core.rehearsal import note, rehearsed_device
@@ -42,12 +43,16 @@ STEPS = 3
 def blueprint(cls: Any, wanted: Wanted) -> Blueprint:
     """The work of `run` or `finetune` on a network without weights."""
     config, method, stored, told = _architecture(cls.card, wanted)
-    with without_weights():
-        network = config.network()
-    kept = list(network.to(stored).parameters())  # as the loader does: both are there for a moment
-    note("file", *kept)
-    network.float().eval().requires_grad_(False)
-    del kept
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(stored)  # as they lie in the file: in float32 they are nowhere
+    try:
+        with without_weights():
+            network = config.network()
+    finally:
+        torch.set_default_dtype(usual)
+    note("file", *network.parameters())
+    with as_stored():
+        settle(network).eval().requires_grad_(False)
     chatter = Chatter(network=network, config=config, tokenizer=cast(Any, None), source="", sha256="", method=method)
     drawn = _chatting(chatter, wanted) if wanted.command == "run" else _learning(chatter, wanted)
     task = cls(drawn.pop("chatter"))
@@ -104,14 +109,10 @@ def _stored(config: Mapping[str, Any]) -> torch.dtype:
 def _chatting(chatter: Chatter, wanted: Wanted) -> dict[str, Any]:
     """Answering: prompts read, and replies begun, with a cache for as long as they may become."""
     options: RunOptions = wanted.options
-    network, longest = chatter.network, chatter.network.length
+    network, longest = settle(chatter.network), chatter.network.length
     length, notices = length_of(wanted, usual=min(longest, 256 + options.max_new), longest=longest, unit="tokens")
     reply = max(1, min(options.max_new, length // 4 if wanted.length else options.max_new, length - 1))
-    if options.weights == "int8":
-        from ....core.quantize import quantize
-
-        quantize(network)
-    elif options.weights == "bfloat16":
+    if options.weights == "bfloat16":
         network.to(torch.bfloat16)
 
     def batch(size: int) -> TokenBatch:
@@ -125,7 +126,7 @@ def _chatting(chatter: Chatter, wanted: Wanted) -> dict[str, Any]:
 
     return {
         "chatter": chatter, "options": options, "batch": batch, "batch_size": wanted.batch or 1, "predict": answer,
-        "length": length, "precision": options.weights, "precisions": ("float32", "bfloat16", "int8"),
+        "length": length, "precision": options.weights, "precisions": ("float32", "bfloat16"),
         "notices": notices,
     }  # fmt: skip
 
@@ -176,6 +177,8 @@ def _prepare(chatter: Chatter, options: FinetuneOptions) -> int:
             kind=options.method, rank=options.rank, alpha=options.alpha or None, targets=targets,
             layers=options.layers or 2, tokens=options.tokens,
         )  # fmt: skip
+    half = options.precision == "bf16"
+    before_method(network, method.kind, half=half)
     apply(network, method)
     chatter.method = method
     adapts = method.kind in ("lora", "dora", "qlora", "ia3", "bottleneck")
@@ -183,10 +186,7 @@ def _prepare(chatter: Chatter, options: FinetuneOptions) -> int:
     if adapts and options.objective != "dpo" and options.vocabulary != "new":
         rows = min(ROWS, network.vocabulary // 2)
         learn_rows(network, torch.arange(rows))
-    if options.precision == "bf16" and method.kind not in ("full", "freeze"):
-        for value in network.parameters():
-            if not value.requires_grad and value.dtype == torch.float32:
-                value.data = value.data.to(torch.bfloat16)
+    after_method(network, method.kind, half=half)
     network.decoder.checkpointing = options.checkpointing
     return rows
 

@@ -15,7 +15,7 @@ METHODS = ("lora", "full", "freeze", "dora", "qlora", "ia3", "bottleneck", "prom
 class RunOptions(CoreRunOptions):
     """Options of `tsuite run text.phi15_zh` and of a loaded model's call."""
 
-    batch: int = option(32, "prompts that are answered together")
+    batch: int = option(8, "prompts that are answered together")
     input: str = option("", "file of prompts to answer in batches: JSONL, JSON, CSV or text, a prompt a line")
     system: str = option("", "what the model is told before the first turn")
     max_new: int = option(1024, "most tokens in a reply")
@@ -33,7 +33,7 @@ class RunOptions(CoreRunOptions):
     seed: int = option(-1, "seed of what is drawn (-1: another each time)")
     show_probs: bool = option(False, "print each token with its probability and the runners-up")
     strict: bool = option(False, "refuse a conversation longer than the context, rather than drop its oldest turns")
-    weights: str = option("float32", "arithmetic of the weights", choices=("float32", "bfloat16", "int8"))
+    weights: str = option("float32", "arithmetic of the weights", choices=("float32", "bfloat16"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,6 +122,6 @@ class ExportOptions(CoreExportOptions):
     )
     precision: str = option(
         "auto",
-        "of the weights (auto: float16; for gguf also q8_0)",
-        choices=("auto", "float32", "float16", "bfloat16", "q8_0"),
+        "of the weights (auto: float16; for gguf also q8_0, q4_0)",
+        choices=("auto", "float32", "float16", "bfloat16", "q8_0", "q4_0"),
     )

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ....core.engines import need_weights
 from ....core.errors import UserError
 from ....core.export.graph import Graph
 from ....core.export.steps import Step, language_graphs
+from ....core.generate import generate
 from ....core.language import LanguageModel
+from ....core.sampling import Sampling
 from ....core.task import Batch, Origin, Prepared, Split, Summary, Task
 from ....core.weights import count_parameters
+from ....core.workload import Workload
 from .. import finetuned, metrics
 from ..conversation import Conversation, Turn
 from ..data import collect
@@ -28,7 +33,7 @@ from ..packing import TokenBatch
 from ..prompts import read_prompts
 from ..replies import Reply, Scored, choice_line, reply_table
 from .answering import Answering, Replies, left_out
-from .learning import Learner, PairBatch, Row, count, learn_batch
+from .learning import Learner, PairBatch, Row, count, learn_batch, pieces
 from .options import EvaluateOptions, FinetuneOptions, RunOptions
 
 
@@ -86,6 +91,7 @@ class ChatTask(Task):
 
         if settings:
             raise UserError(f"There is no setting {next(iter(settings))!r}.", "Options have flags: see --help.")
+        need_weights(options.base or None)
         return prepare(cls, options, data=data or cls.card.data, checkpoint=checkpoint)
 
     def save(self, folder: Path) -> None:
@@ -117,6 +123,7 @@ class ChatTask(Task):
 
     def predict(self, batch: Any, options: RunOptions) -> Replies | Likelihoods:
         if isinstance(batch, Prompts):
+            self._check(options)
             return self.answering.answer(batch.conversations, options)
         return Likelihoods(**(self.learner or Learner(self.network)).likelihoods(batch))  # pyright: ignore
 
@@ -192,6 +199,7 @@ class ChatTask(Task):
     def live(self, inputs: Sequence[Any], options: RunOptions) -> Callable[[Any], None] | None:
         if options.input:
             return None
+        self._check(options)
 
         def talk(console: Any) -> None:
             from ..terminal import Chat, print_reply
@@ -219,6 +227,9 @@ class ChatTask(Task):
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
         return network(batch)
 
+    def pieces(self, batch: Any) -> Sequence[Any]:
+        return pieces(batch)
+
     def weight(self, batch: Any) -> float:
         return count(batch)
 
@@ -229,6 +240,20 @@ class ChatTask(Task):
     def graphs(self) -> list[Graph]:
         return language_graphs("network", self.network, Step(self.network))
 
+    def _check(self, options: RunOptions) -> None:
+        """UserError for an arithmetic of weights where graphs stand in their place."""
+        if options.weights != "float32":
+            self.need_weights(f"--weights {options.weights}")
+
+    def use(self) -> dict[str, Any]:
+        tokenizer = self.chatter.tokenizer
+        return {
+            "tokenizer": "tokenizer.json", "begin": tokenizer.bos_id, "stop": sorted(tokenizer.stop_ids),
+            "pad": tokenizer.pad_id, "length": self.network.length, "template": tokenizer.template,
+            "input": "Turn the conversation into a text by the template (jinja), and the text into ids.",
+            "output": "Take the likeliest of the last row of logits, or draw from its softmax, until one of `stop`.",
+        }  # fmt: skip
+
     def save_plain(self, folder: Path) -> None:
         from .artifacts import write_hf
 
@@ -236,8 +261,22 @@ class ChatTask(Task):
 
     def example_batch(self, size: int) -> Any:
         """A forward pass over 128 tokens."""
-        ids = torch.randint(3, min(1000, self.network.vocabulary), (128,)).tolist()
+        ids = self._some(128)
         return learn_batch([Row.of(str(number), ids) for number in range(size)], pad_id=self.chatter.tokenizer.pad_id)
+
+    def workloads(self, size: int) -> list[Workload]:
+        """Reading a text, and writing one: the two speeds of a chat."""
+        batch = self.example_batch(size).to(self.network.tokens.weight.device)
+        prompts, how = [self._some(32) for _ in range(size)], Sampling(max_new=32)
+        reading, writing = partial(self.predict, batch, RunOptions()), partial(generate, self.network, prompts, how)
+        return [
+            Workload(name="reading 128 tokens", unit="tokens", items=128 * size, run=reading),
+            Workload(name="decoding 32 tokens after 32", unit="tokens", items=32 * size, run=writing),
+        ]
+
+    def _some(self, count: int) -> list[int]:
+        """So many tokens; which does not matter."""
+        return torch.randint(3, min(1000, self.network.vocabulary), (count,)).tolist()
 
 
 def _with_system(turns: tuple[Turn, ...], system: str) -> tuple[Turn, ...]:

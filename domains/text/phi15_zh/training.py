@@ -12,6 +12,7 @@ from torch import Tensor
 from ....core import runtime
 from ....core.adapters import Method, apply, learn_rows, row_tensors
 from ....core.errors import UserError
+from ....core.precision import after_method, as_stored, before_method
 from ....core.task import Prepared, Split, Splits
 from .. import finetuned, tokens
 from ..chat import Encoded
@@ -39,9 +40,12 @@ def prepare(cls: Any, options: FinetuneOptions, *, data: str, checkpoint: str | 
     """The task, its data as rows of tokens, and the options with everything open decided."""
     if options.objective == "dpo" and data == cls.card.data:
         data = PREFERENCES
-    chatter = _start(cls, options, checkpoint)
+    with as_stored():
+        chatter = _start(cls, options, checkpoint)
     collection = collect(data, kind=KINDS[options.objective])  # pyright: ignore[reportArgumentType]
     options = _decide(options, chatter, collection)
+    half = options.precision == "bf16"
+    before_method(chatter.network, options.method, half=half)
     chosen = [*collection.notices]
     rows = torch.empty(0, dtype=torch.long)
     if options.rows and chatter.method is None:
@@ -56,9 +60,7 @@ def prepare(cls: Any, options: FinetuneOptions, *, data: str, checkpoint: str | 
     if len(rows):
         learn_rows(chatter.network, rows)
     chatter.method = method
-    half = options.precision == "bf16"
-    if half and method.kind not in ("full", "freeze"):
-        _halve(chatter)
+    after_method(chatter.network, method.kind, half=half)
     chatter.network.decoder.checkpointing = options.checkpointing
     task = cls(chatter)
     task.learner = Learner(chatter.network, bf16=half, beta=options.beta)
@@ -193,13 +195,6 @@ def _texts(item: Any) -> list[str]:
     if isinstance(item, Preference):
         return [*(turn.content for turn in item.turns), item.chosen, item.rejected]
     return [item.text]
-
-
-def _halve(chatter: Chatter) -> None:
-    """Weights that do not learn in bfloat16: half the memory, and products several times as fast."""
-    for value in chatter.network.parameters():
-        if not value.requires_grad and value.dtype == torch.float32:
-            value.data = value.data.to(torch.bfloat16)
 
 
 # -- data -------------------------------------------------------------------------------------------------------------

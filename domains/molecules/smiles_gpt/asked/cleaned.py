@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...chem import Chem
-from ...smiles import FRAGMENTS, ISOTOPES, MAPS, parse
+from ...smiles import FRAGMENTS, ISOTOPES, MAPS, parse, unlabelled
 from ...tokenizer import SmilesTokenizer
 
 CENTRES, DOUBLE_BONDS = "the stereo of its centres (@)", "the stereo of its double bonds (/ and \\)"
@@ -20,14 +20,8 @@ SYMBOL = re.compile(r"[A-Z][a-z]?|[a-z]+")
 def without_labels(mol: Any) -> tuple[Any, list[str]]:
     """The molecule without isotopes and atom numbers, and in words what there was of them; of attachment points (*),
     where both are mere names, nothing is said."""
-    atoms = [atom for atom in mol.GetAtoms() if atom.GetIsotope() or atom.GetAtomMapNum()]
-    real = [atom for atom in atoms if atom.GetAtomicNum()]
-    taken = [TAKEN[ISOTOPES]] * any(atom.GetIsotope() for atom in real)
-    taken += [TAKEN[MAPS]] * any(atom.GetAtomMapNum() for atom in real)
-    for atom in atoms:
-        atom.SetIsotope(0)
-        atom.SetAtomMapNum(0)
-    return _again(mol) if real else mol, taken
+    plain, taken = unlabelled(mol)
+    return _again(plain) if taken else plain, [TAKEN[kind] for kind in taken]
 
 
 def without_stereo(mol: Any, tokenizer: SmilesTokenizer) -> tuple[Any, list[str]]:
