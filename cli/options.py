@@ -44,6 +44,7 @@ SETTINGS = parameter("settings", list[str], [], "key=value: any field of the mod
 ENGINE = parameter(
     "engine", str, "auto", "what runs the network: torch, onnxruntime, tensorrt (auto: what the checkpoint is made for)"
 )
+QUANTIZE = parameter("quantize", str, "none", "weights of linear layers under torch: none, int8, int4")
 OUTPUT = parameter("output", Path | None, None, "folder for pictures and tables (default: outputs/NAME)")
 JSON = parameter("as_json", bool, False, "print exactly one JSON object on stdout, nothing else", "--json")
 DEBUG = parameter("debug", bool, False, "show where an error came from", "--debug")

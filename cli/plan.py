@@ -47,7 +47,8 @@ def command(card: Card) -> Callable[..., Any]:
         if not fits:
             raise SystemExit(UNFIT)
 
-    common = [DEVICE, COMMAND, METHOD, BATCH, ACCUMULATE, LENGTH, PRECISION, cli.CHECKPOINT, cli.SETTINGS, cli.JSON]
+    work = [DEVICE, COMMAND, METHOD, BATCH, ACCUMULATE, LENGTH, PRECISION, cli.QUANTIZE]
+    common = [*work, cli.CHECKPOINT, cli.SETTINGS, cli.JSON]
     help = f"""How much memory {card.name} takes, by kind, and whether it fits a board; the nearest setting that does.
 
     Rehearses a step of the real work without memory: no data are read, and of a hub only config.json.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ class Request:
     checkpoint: str | None = None
     data: str | None = None
     engine: str = "auto"
+    quantize: str = "none"
     device: str = "auto"
     threads: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -63,16 +63,12 @@ def prepare(
     request does not."""
     threads = runtime.set_threads(request.threads, cache_folder())
     device = runtime.pick_device(request.device)
-    exported = engines.check(request.engine, request.checkpoint)
     with fetching(request.console):
         kind = registry.card(request.name).load_task()
-        task = kind.load(request.checkpoint or choose(kind), settings=request.settings)
-    told: Sequence[str] = ()
-    if exported is None:
-        task.network.to(device)
-    else:
-        told = engines.use(task, str(request.checkpoint), exported, request.engine, device=str(device), threads=threads)
-    task.network.eval()
+        task, told = engines.load(
+            kind, request.checkpoint or choose(kind), settings=request.settings, engine=request.engine,
+            quantize=request.quantize, device=device, threads=threads,
+        )  # fmt: skip
     for notice in (*task.origin.notices, *told):
         say(request.console, notice)
     return task, device
@@ -110,6 +106,7 @@ def evaluate(request: Request, options: Any) -> Report:
 
 def export(request: Request, options: Any) -> Report:
     """Write the model in a format that other programs read, into a folder that appears whole or not at all."""
+    engines.need_weights(request.checkpoint)
     task, device = prepare(request)
     folder = request.output or Path("exported") / f"{request.name}-{options.format}"
     if folder.exists() and not (folder / checkpoint.MANIFEST).is_file() and (folder.is_file() or any(folder.iterdir())):
@@ -133,7 +130,7 @@ def _predict(
     split: Split | None = None,
 ) -> Report:
     failures: list[Failure] = []
-    with bar(request.console, "predicting", len(examples)) as tick:
+    with bar(request.console, "predicting", length_hint(examples)) as tick:
         if command == "evaluate" and split is not None:
             results, summary = task.assess(split, options, failures=failures, tick=tick)
         else:
@@ -163,61 +160,6 @@ def _predict(
         extra={**extra, **(summary.details if command == "evaluate" else {}), **summary.conduct},
         shown=task.table(results, summary),
     )
-
-
-def bench(request: Request, *, batch_sizes: Sequence[int], seconds: float) -> Report:
-    """Latency and throughput of the forward pass for each batch size, `seconds` of measuring each."""
-    task, device = prepare(request)
-    rows = []
-    for size in batch_sizes:
-        batch = task.example_batch(size).to(device)
-        times = _times(lambda batch=batch: task.predict(batch, task.run_options()), device, seconds)
-        rows.append(
-            {
-                "batch": size,
-                "latency_ms": {name: round(1e3 * _quantile(times, share), 3) for name, share in _QUANTILES.items()},
-                "throughput_per_second": round(size / statistics.median(times), 2),
-                "runs": len(times),
-            }
-        )
-    return report("bench", task, device, extra={"bench": rows}, shown=_bench_table(request.name, rows))
-
-
-_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-
-
-@torch.inference_mode()
-def _times(work: Callable[[], Any], device: torch.device, seconds: float) -> list[float]:
-    """Seconds of each call of `work`, after warming up, until `seconds` have passed and at least five calls."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    for _ in range(2):
-        work()
-    wait()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 5 or time.perf_counter() < end:
-        start = time.perf_counter()
-        work()
-        wait()
-        times.append(time.perf_counter() - start)
-    return times
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]
-
-
-def _bench_table(name: str, rows: Sequence[Mapping[str, Any]]) -> Any:
-    from rich.table import Table
-
-    shown = Table(title=f"{name}, forward pass", title_justify="left", header_style="bold")
-    for column in ("batch", "p50 ms", "p95 ms", "p99 ms", "per second"):
-        shown.add_column(column, justify="right")
-    for row in rows:
-        latency = [f"{value:.2f}" for value in row["latency_ms"].values()]
-        shown.add_row(str(row["batch"]), *latency, f"{row['throughput_per_second']:.1f}")
-    return shown
 
 
 # -- what people see while waiting ------------------------------------------------------------------------------------

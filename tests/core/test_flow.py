@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tsuite.core import flow, registry, report
+from tsuite.core import bench, flow, registry, report
 from tsuite.core.errors import UserError
 from tsuite.core.finetune import finetune
 from tsuite.core.options import RunOptions
@@ -106,8 +106,8 @@ def test_the_folder_for_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_quantiles() -> None:
     values = [float(number) for number in range(101)]
-    assert [flow._quantile(values, share) for share in (0.5, 0.95, 0.99)] == [50, 95, 99]
-    assert flow._quantile([3.0], 0.99) == 3.0
+    assert [bench._quantile(values, share) for share in (0.5, 0.95, 0.99)] == [50, 95, 99]
+    assert bench._quantile([3.0], 0.99) == 3.0
 
 
 def test_new_runs_get_new_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
