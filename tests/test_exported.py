@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tsuite import load
 
 from .commands import tsuite
 
@@ -19,6 +20,8 @@ RUNS: dict[str, list[str]] = {
     "molecules.smiles_gpt": ["--n", "12", "--qed", "0.9", "--picture", "none"],
 }
 
+REPLACED = {"forward", "look", "hidden"}
+"""Methods in whose place graphs stand."""
 TIMES = {"seconds", "rtf", "act_ms_p50", "act_ms_p99", "milliseconds"}
 
 
@@ -35,6 +38,8 @@ def test_an_exported_model_says_the_same(name: str, tmp_path: Path) -> None:
     own = tsuite("run", name, *source, *options, "--output", tmp_path / "own", "--threads", 1, "--json").json
     found = tsuite("run", name, "--checkpoint", folder, *options, "--output", tmp_path / "found",
                    "--threads", 1, "--json").json  # fmt: skip
+    loaded = load(name, checkpoint=str(folder))
+    assert vars(next(module for module in loaded.network.modules() if REPLACED & vars(module).keys()))
     assert len(own["results"]) == len(found["results"])
     for one, other in zip(own["results"], found["results"], strict=True):
         _alike(one, other)

@@ -12,6 +12,21 @@ from torch import Tensor
 from ..errors import UserError, missing_extra
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
+STEPS = ("step", "decoder")
+"""Graphs that run many times for one answer. The threads of one graph wait for work in a loop, which is fastest for it;
+those of all others sleep meanwhile, or they would take the cores from each other."""
+SLOW = ("SkipLayerNormFusion",)
+"""Optimisations of graphs that make a CPU slower: a sum and its norm as one operator take ten times as long as the norm
+by itself (onnxruntime 1.32)."""
+
+
+def need() -> Any:
+    """The package. UserError where it is missing."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise missing_extra("onnxruntime", "export") from None
+    return onnxruntime
 
 
 def start(
@@ -28,23 +43,26 @@ def start(
     device: `cpu` or `cuda`; wanted: kinds of provider before these; settings: of a provider, by its kind. UserError
     where onnxruntime is missing or refuses.
     """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError:
-        raise missing_extra("onnxruntime", "export") from None
+    onnxruntime = need()
     there = onnxruntime.get_available_providers()
     kinds = [*wanted, *(["cuda"] if device.startswith("cuda") else []), "cpu"]
     providers = [(PROVIDERS[kind], dict((settings or {}).get(kind, {}))) for kind in kinds if PROVIDERS[kind] in there]
     told = []
     if device.startswith("cuda") and PROVIDERS["cuda"] not in there:
         told.append("This onnxruntime has no CUDA provider: the CPU runs the graphs. See: tsuite doctor")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    if providers == [(PROVIDERS["cpu"], {})]:
+        torch.set_num_threads(1)  # its own threads, which wait for work in a loop, would take the cores from the graphs
+    busiest = next((one["name"] for one in facts["graphs"] if one["kind"] in STEPS), facts["graphs"][0]["name"])
     runs = {}
     for one in facts["graphs"]:
         path = folder / f"{one['name']}.onnx"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = threads, 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(one["name"] == busiest)))
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=providers, disabled_optimizers=list(SLOW) if len(providers) == 1 else None
+            )
         except Exception as error:  # onnxruntime's own errors have no common type
             reason = str(error).splitlines()[0][:300]
             raise UserError(

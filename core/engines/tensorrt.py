@@ -17,10 +17,8 @@ from ..sources import cache_folder
 from . import onnxruntime
 
 
-def start(
-    folder: Path, facts: Mapping[str, Any], *, device: str, threads: int
-) -> tuple[dict[str, Callable[..., Any]], list[str]]:
-    """As `onnxruntime.start`. UserError where TensorRT is missing."""
+def need() -> None:
+    """UserError where TensorRT is missing."""
     import torch
 
     try:
@@ -34,6 +32,13 @@ def start(
             "TensorRT is not here: it needs an NVIDIA GPU, JetPack's TensorRT and an onnxruntime built for it.",
             "Leave out --engine tensorrt, and see: tsuite doctor",
         )
+
+
+def start(
+    folder: Path, facts: Mapping[str, Any], *, device: str, threads: int
+) -> tuple[dict[str, Callable[..., Any]], list[str]]:
+    """As `onnxruntime.start`. UserError where TensorRT is missing."""
+    need()
     place = built_for(folder, facts)
     place.mkdir(parents=True, exist_ok=True)
     return onnxruntime.start(

@@ -21,10 +21,24 @@ class Exportable:
     card: ClassVar[Card]
     kept_beside_graphs: ClassVar[tuple[str, ...]] = ()
     """How the names of weights begin that an exported model needs besides its graphs."""
+    is_exported = False
+    """Whether graphs stand in place of its network's methods."""
+
+    def need_weights(self, wish: str) -> None:
+        """UserError where graphs stand in place of the weights that what somebody wishes for needs."""
+        if self.is_exported:
+            raise UserError(
+                f"{wish} needs weights, and an exported model holds graphs.", "Give what it was exported from."
+            )
 
     def graphs(self) -> Sequence[Graph]:
         """The functions of tensors that other runtimes run in place of this network's methods."""
         raise UserError(f"{self.card.name} cannot be exported as graphs yet.")
+
+    def use(self) -> dict[str, Any]:
+        """What somebody needs who runs the graphs without tsuite, as plain data: labels, tokenizer, scales, and in
+        words how what goes in is made and what comes out is read."""
+        return {}
 
     def save(self, folder: Path) -> None:
         """See `Task.save`."""

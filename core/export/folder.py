@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import checkpoint, pretrained
 from ..errors import UserError
@@ -19,6 +20,7 @@ from . import graph as graphs
 SMALL = 4096
 """Tensors of fewer numbers stay in the folder beside the graphs: statistics, scales, norms."""
 FORMATS = {"onnx": ".onnx", "torch": ".pt2"}
+READ = "torch.export.load(file).module(check_guards=False): its guards forbid sizes of 0 and 1, which are fine"
 
 
 def write(task: Task, folder: Path, options: Any) -> list[str]:
@@ -29,6 +31,7 @@ def write(task: Task, folder: Path, options: Any) -> list[str]:
     made = list(task.graphs())
     if options.quantize != "none" and options.format != "onnx":
         raise UserError("Weights are narrowed for --format onnx.", "Or run it with: tsuite run NAME --quantize int8")
+    need_room(folder, task.network, [one.module for one in made])
     task.save_plain(folder)
     _thin(folder / pretrained.WEIGHTS, keep=task.kept_beside_graphs)
     told: list[str] = []
@@ -41,14 +44,30 @@ def write(task: Task, folder: Path, options: Any) -> list[str]:
         if options.quantize != "none":
             from .narrow import narrow
 
-            told += narrow(path, options.quantize)
+            narrow(path, options.quantize)
     facts = {
         "name": task.card.name, "format": options.format, "quantize": options.quantize, "opset": options.opset,
-        "torch": torch.__version__, "graphs": [one.facts() for one in made],
+        "torch": torch.__version__,
+        "graphs": [one.facts() for one in made if one.kind != graphs.WHOLE],
+        "others": [one.facts() for one in made if one.kind == graphs.WHOLE],
+        "use": {**task.use(), **({"read": READ} if options.format == "torch" else {})},
         "config": pretrained.read_config(folder), "parameters": task.origin.parameters,
     }  # fmt: skip
     (folder / checkpoint.MANIFEST).write_text(json.dumps({"exported": facts}), encoding="utf-8")
     return told
+
+
+def need_room(folder: Path, network: nn.Module, graphs: Sequence[nn.Module]) -> None:
+    """UserError where the disk has no room for the weights and for each graph's own copy of what it needs of them; the
+    largest twice, which is narrowed into another file."""
+    sizes = [sum(value.nbytes for value in one.state_dict().values()) for one in graphs]
+    needed = sum(value.nbytes for value in network.state_dict().values()) + sum(sizes) + max(sizes, default=0)
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"The export takes up to {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free at {folder.parent}.",
+            "Free some space, or give --output a folder on another disk.",
+        )
 
 
 def _thin(path: Path, *, keep: tuple[str, ...]) -> None:
@@ -113,4 +132,5 @@ def attach(task: Task, facts: Mapping[str, Any], runs: Mapping[str, Run]) -> Non
             "step": partial(Stepping, owner, given=task.step_extras),
         }
         setattr(owner, one["method"], kinds[one["kind"]](runs[one["name"]]))
+    task.is_exported = True
     task.exported()

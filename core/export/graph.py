@@ -25,6 +25,8 @@ OPSET = 20
 """Of ONNX, where nobody asks for another: what the runtimes of 2024 and later know."""
 OPSETS = range(18, 24)
 """Those that torch's exporter writes."""
+WHOLE = "whole"
+"""The kind of a graph that no engine puts in place: for other programs, which have the graphs alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class Graph:
 
     name: of its file. owner, method: whose place it takes, an attribute path from the task and a method of the module
     there. module: whose forward is the function. inputs: examples, by name in the order of the arguments; free: of each
-    the axes whose size is not fixed. outputs: names, in order. kind: how an engine puts it in place.
+    the axes whose size is not fixed. outputs: names, in order. kind: how an engine puts it in place. about: what each
+    input and output means, for people who have nothing but the file.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Graph:
     outputs: tuple[str, ...]
     free: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     kind: str = "method"
+    about: Mapping[str, str] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """What an engine has to know of it, as plain data."""
@@ -53,7 +57,7 @@ class Graph:
             for name, value in self.inputs.items()
         ]  # fmt: skip
         return {"name": self.name, "owner": self.owner, "method": self.method, "kind": self.kind,
-                "inputs": inputs, "outputs": list(self.outputs)}  # fmt: skip
+                "inputs": inputs, "outputs": list(self.outputs), "about": dict(self.about)}  # fmt: skip
 
 
 class Method(nn.Module):
@@ -91,11 +95,16 @@ def write_onnx(graph: Graph, path: Path, *, opset: int = OPSET) -> None:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError:
         raise missing_extra("onnxscript", "export") from None
-    with _quietly(), _said(graph):
+    from .spelling import apart, translations
+
+    own: dict[str, Any] = {}
+    if "custom_translation_table" in inspect.signature(torch.onnx.export).parameters:
+        own["custom_translation_table"] = translations(opset)
+    with _quietly(), _said(graph), apart(graph.module):
         torch.onnx.export(
             graph.module.eval(), tuple(graph.inputs.values()), str(path), input_names=list(graph.inputs),
             output_names=list(graph.outputs), dynamic_shapes=_shapes(graph),
-            opset_version=opset, dynamo=True, external_data=False, verbose=False,
+            opset_version=opset, dynamo=True, external_data=False, verbose=False, **own,
         )  # fmt: skip
 
 
@@ -138,7 +147,7 @@ def _said(graph: Graph) -> Iterator[None]:
     """The exporter's errors as a sentence with what to try."""
     try:
         yield
-    except UserError:
+    except (UserError, OSError):  # the disk's fault is told by who writes the folder
         raise
     except Exception as error:  # the exporter has many, and none of its own
         deepest: BaseException = error
@@ -147,8 +156,18 @@ def _said(graph: Graph) -> Iterator[None]:
         reason = next((line.strip() for line in str(deepest).splitlines() if line.strip()), "")
         raise UserError(
             f"{graph.name} ({graph.owner}.{graph.method}) cannot be exported: {type(deepest).__name__}: {reason[:300]}",
-            "Try another --opset, --format torch, or report it with the model's name; --debug shows the whole error.",
+            _to_try(),
         ) from error
+
+
+def _to_try() -> str:
+    """What to do about a model that cannot be exported. torch 2.5, as JetPack 6 has it, was tried and exports few."""
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 8):
+        return (
+            f"torch {torch.__version__} is old for this: export on any machine with torch 2.8 or later and copy the "
+            "folder; to run it, this torch is enough."
+        )
+    return "Try another --opset, --format torch, or report it with the model's name; --debug shows the whole error."
 
 
 def differences(graph: Graph, run: Callable[[Mapping[str, Tensor]], tuple[Tensor, ...]]) -> dict[str, float]:

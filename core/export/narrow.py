@@ -1,54 +1,79 @@
 """Graphs with narrow weights, by ONNX Runtime's own tools: the products then run in whole numbers.
 
 int8: weights in 8 bits with a scale for each output, activations in 8 bits with a scale found as they come. int4:
-weights in 4 bits with a scale for each 32 of them, activations as they are.
+weights in 4 bits with a scale for each 32 of them, activations as they are. A product whose weights do not fit 8 bits
+(`core.quantize`) stays as it is.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..errors import missing_extra
+from ..quantize import fits_8_bits
 
 BLOCK = 32
 """Weights that share a scale, in 4 bits."""
 
 
-def narrow(path: Path, kind: str) -> list[str]:
-    """Replace the graph in `path` by the same with weights as `kind` (`int8`, `int4`); gives what to be aware of."""
+def narrow(path: Path, kind: str) -> None:
+    """Replace the graph in `path` by the same with weights as `kind` (`int8`, `int4`). UserError where the tools are
+    missing."""
     try:
         import onnx
         from onnxruntime import quantization
+        from onnxruntime.quantization import matmul_nbits_quantizer as four_bits
     except ModuleNotFoundError as error:
         raise missing_extra(str(error.name), "export") from None
     fresh = path.with_suffix(".narrow.onnx")
-    logger, level = logging.getLogger(), logging.getLogger().level
-    logger.setLevel(logging.ERROR)  # its advice is for its own command line
+    model = onnx.load(str(path))
+    wide = list(_misfits(model.graph))
+    with _quietly():
+        if kind == "int8":
+            quantization.quantize_dynamic(
+                str(path), str(fresh), per_channel=True, weight_type=quantization.QuantType.QInt8,
+                op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=wide,
+                extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
+            )  # fmt: skip
+        else:
+            how: Any = four_bits.DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, accuracy_level=4)
+            maker: Any = four_bits.MatMulNBitsQuantizer(model, nodes_to_exclude=wide, algo_config=how)
+            maker.process()
+            maker.model.save_model_to_file(str(fresh), use_external_data_format=False)
+    fresh.replace(path)
+
+
+def _misfits(graph: Any) -> Iterator[str]:
+    """The names of products whose weights do not fit 8 bits."""
+    from onnx import numpy_helper
+
+    held = {one.name: one for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("MatMul", "Gemm") and node.input[1] in held:
+            weight = torch.from_numpy(numpy_helper.to_array(held[node.input[1]]).copy())  # [I, O]
+            turned = any(one.name == "transB" and one.i for one in node.attribute)
+            if weight.ndim == 2 and not fits_8_bits(weight if turned else weight.T):
+                yield from (node.name, f"{node.name}_MatMul")  # what the tools make of a Gemm
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the tools tell people at their own command lines."""
+    loggers = [logging.getLogger(), logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if kind == "int8":
-                quantization.quantize_dynamic(
-                    str(path), str(fresh), per_channel=True, weight_type=quantization.QuantType.QInt8,
-                    op_types_to_quantize=["MatMul", "Gemm"],
-                    extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
-                )  # fmt: skip
-            else:
-                _four_bits(path, fresh)
+            yield
     finally:
-        logger.setLevel(level)
-    fresh.replace(path)
-    return []
-
-
-def _four_bits(path: Path, fresh: Path) -> None:
-    import onnx
-    from onnxruntime.quantization import matmul_nbits_quantizer as tool
-
-    settings: Any = tool.DefaultWeightOnlyQuantConfig(block_size=BLOCK, is_symmetric=True, accuracy_level=4)
-    maker: Any = tool.MatMulNBitsQuantizer(onnx.load(str(path)), algo_config=settings)
-    maker.process()
-    maker.model.save_model_to_file(str(fresh), use_external_data_format=False)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

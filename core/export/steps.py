@@ -9,7 +9,8 @@ model, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -78,9 +79,14 @@ class DecoderStep(nn.Module):
 
 
 class Step(nn.Module):
-    """`network.hidden(tokens, cache=…)` as a function of tensors. A subclass may take more of them, named in `more`."""
+    """`network.hidden(tokens, cache=…)` as a function of tensors.
 
-    more: tuple[str, ...] = ()
+    A subclass may take more of them, named in `more` with the axes that are free, and give more, named in `besides`.
+    """
+
+    more: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    besides: tuple[str, ...] = ()
+    about: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, network: LanguageModel) -> None:
         super().__init__()
@@ -109,13 +115,13 @@ def language_graphs(owner: str, network: LanguageModel, step: Step) -> list[Grap
     """The step and the head of the language model that stands at `owner` of a task."""
     inputs = {"tokens": torch.randint(0, network.vocabulary, (BATCH, NEW)), **_examples(network.decoder)}
     inputs |= step.examples(BATCH)
-    free = {**FREE, "tokens": (0, 1), "keep": (0, 1), **dict.fromkeys(step.more, (0,))}
+    free = {**FREE, "tokens": (0, 1), "keep": (0, 1), **step.more}
     hidden = torch.randn(1, BATCH, network.decoder.dim)  # of three axes: a plain product then, which can be narrowed
     return [
         Graph(name="step", owner=owner, method="hidden", module=step, inputs=inputs, free=free, kind="step",
-              outputs=("hidden", *TAKEN_UP)),
+              outputs=("hidden", *TAKEN_UP, *step.besides), about={**CACHE, **STEP, **step.about}),
         Graph(name="head", owner=f"{owner}.head", method="forward", module=network.head, inputs={"hidden": hidden},
-              free={"hidden": (1,)}, kind="rows", outputs=("logits",)),
+              free={"hidden": (1,)}, kind="rows", outputs=("logits",), about=HEAD),
     ]  # fmt: skip
 
 
@@ -127,13 +133,32 @@ def decoder_graph(owner: str, decoder: Decoder) -> Graph:
               "keys": given["keys"], "values": given["values"]}  # fmt: skip
     free = {**FREE, "x": (0, 1), "mask": (0, 1, 2)}
     return Graph(name="decoder", owner=owner, method="forward", module=DecoderStep(decoder), inputs=inputs, free=free,
-                 kind="decoder", outputs=("out", *TAKEN_UP))  # fmt: skip
+                 kind="decoder", outputs=("out", *TAKEN_UP), about={**CACHE, **DECODER})  # fmt: skip
 
 
 BATCH, NEW, PAST = 2, 3, 7
 """Sizes of the examples by which graphs are made."""
 FREE: dict[str, tuple[int, ...]] = {"positions": (0, 1), "keys": (1, 3), "values": (1, 3)}
 TAKEN_UP = ("new_keys", "new_values")
+CACHE = {
+    "positions": "[B, T]: where each new one stands, from 0 on; padding is not counted",
+    "keys": "[layers, B, heads, S, width]: those of the S before, S = 0 at the beginning; after each call put new_keys "
+            "behind them (axis 3)",
+    "values": "as keys",
+    "new_keys": "[layers, B, heads, T, width]: what to put behind keys",
+    "new_values": "[layers, B, heads, T, width]: what to put behind values",
+}  # fmt: skip
+STEP = {
+    "tokens": "[B, T]: ids of the new tokens: first the prompt, then one at a time",
+    "keep": "[B, S + T]: False where a place is padding, else True; what is later is hidden anyway",
+    "hidden": "[B, T, C]: for the graph `head`, whose logits are about the token after each",
+}
+DECODER = {
+    "x": "[B, T, C]: embedded tokens",
+    "mask": "[B, T, S + T]: True where a new one may look; what is later is hidden anyway",
+    "out": "[B, T, C]",
+}
+HEAD = {"hidden": "[1, N, C]: any rows of the step's hidden", "logits": "[1, N, vocabulary]"}
 
 
 def _examples(decoder: Decoder) -> dict[str, Tensor]:
@@ -150,33 +175,40 @@ def shape_of(decoder: Decoder) -> tuple[int, int, int]:
     return len(decoder.blocks), attention.kv_heads, attention.head_dim
 
 
-class _Held:
-    """What an engine's step takes out of a cache of ours, and puts into it."""
+class _Engine:
+    """A step that an engine runs, over a cache of ours."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self.shape = shape_of(decoder)
+    def __init__(self, decoder: Decoder, run: Any) -> None:
+        self.shape, self.run = shape_of(decoder), run
+        self.besides: list[Tensor] = []
+        """What the last step gave besides its result and what the cache took up."""
 
-    def read(self, cache: Cache | None, batch: int) -> tuple[Tensor, Tensor]:
+    def step(self, given: Tensor, mask: Tensor, positions: Tensor | None, cache: Cache | None, *more: Tensor) -> Tensor:
+        """given [B, T, …] that goes on from what the cache holds; positions [T] or [B, T], where None from there on."""
+        batch, new = given.shape[:2]
+        past = _past(cache)
+        places = torch.arange(past, past + new) if positions is None else positions
+        held = self._held(cache, batch)
+        out, keys, values, *self.besides = self.run(given, places.expand(batch, new), mask, *held, *more)
+        if cache is not None:
+            cache.extend(keys, values)
+        return out
+
+    def _held(self, cache: Cache | None, batch: int) -> tuple[Tensor, Tensor]:
         """Keys and values [L, B, K, S, D]."""
         layers, heads, width = self.shape
         if cache is None or not cache.length:
             empty = torch.empty(layers, batch, heads, 0, width)
             return empty, empty
-        read = [layer.read() for layer in cache.own]
-        return torch.stack([keys for keys, _ in read]), torch.stack([values for _, values in read])
-
-    def write(self, cache: Cache | None, keys: Tensor, values: Tensor) -> None:
-        """Take up keys and values [L, B, K, T, D]."""
-        if cache is not None:
-            for layer, key, value in zip(cache.own, keys, values, strict=True):
-                layer.append(key, value)
+        return cache.together()
 
 
-class Stepping:
-    """In place of a language model's `hidden`: a step that an engine runs."""
+class Stepping(_Engine):
+    """In place of a language model's `hidden`."""
 
     def __init__(self, network: LanguageModel, run: Any, *, given: Any) -> None:
-        self.held, self.run, self.given = _Held(network.decoder), run, given
+        super().__init__(network.decoder, run)
+        self.given = given
 
     def __call__(
         self,
@@ -188,22 +220,13 @@ class Stepping:
     ) -> Tensor:
         """As `LanguageModel.hidden`."""
         batch, new = tokens.shape
-        past = 0 if cache is None else cache.length
-        places = torch.arange(past, past + new) if positions is None else positions
-        whole = torch.ones(1, 1, 1, past + new, dtype=torch.bool) if mask is None else mask
+        whole = torch.ones(1, 1, 1, _past(cache) + new, dtype=torch.bool) if mask is None else mask
         keep = whole.expand(batch, 1, 1, -1)[:, 0, 0]
-        hidden, *taken = self.run(
-            tokens, places.expand(batch, new), keep, *self.held.read(cache, batch), *self.given(cache, batch)
-        )
-        self.held.write(cache, *taken)
-        return hidden
+        return self.step(tokens, keep, positions, cache, *self.given(cache, batch))
 
 
-class Decoding:
-    """In place of a decoder's `forward`: a step that an engine runs. Takes no context."""
-
-    def __init__(self, decoder: Decoder, run: Any) -> None:
-        self.held, self.run = _Held(decoder), run
+class Decoding(_Engine):
+    """In place of a decoder's `forward`. Takes no context."""
 
     def __call__(
         self,
@@ -215,10 +238,11 @@ class Decoding:
     ) -> Tensor:
         """As `Decoder.forward`."""
         batch, new, _ = x.shape
-        past = 0 if cache is None else cache.length
-        places = torch.arange(past, past + new) if positions is None else positions
         whole = torch.ones(1, 1, dtype=torch.bool) if mask is None else mask
-        sees = whole.expand(batch, 1, new, past + new)[:, 0]
-        out, *taken = self.run(x, places.expand(batch, new), sees, *self.held.read(cache, batch))
-        self.held.write(cache, *taken)
-        return out
+        sees = whole.expand(batch, 1, new, _past(cache) + new)[:, 0]
+        return self.step(x, sees, positions, cache)
+
+
+def _past(cache: Cache | None) -> int:
+    """Positions that the cache holds."""
+    return 0 if cache is None else cache.length

@@ -22,6 +22,7 @@ from tsuite.core.layers import MLP
 from tsuite.core.sampling import Sampling
 from tsuite.core.weights import load_into
 
+from ..commands import tsuite
 from .small import PROMPTS, pair
 
 
@@ -87,7 +88,16 @@ def test_engines_say_what_they_run(tmp_path: Path, facts: Any, engine: str, said
     if facts is not None:
         (tmp_path / checkpoint.MANIFEST).write_text(json.dumps({"exported": facts}), encoding="utf-8")
     with pytest.raises(UserError, match=said):
-        engines.check(engine, str(tmp_path) if facts else None)
+        engines.graphs_of(engine, str(tmp_path) if facts else None)
+
+
+def test_graphs_are_no_weights_to_learn_from_or_to_export(tmp_path: Path) -> None:
+    engines.need_weights(None)
+    engines.need_weights("embedded")
+    (tmp_path / checkpoint.MANIFEST).write_text('{"exported": {"format": "onnx"}}', encoding="utf-8")
+    for verb in ("finetune", "export"):
+        said = tsuite(verb, "vision.vit", "--checkpoint", tmp_path, code=2)
+        assert "graphs, not weights" in said.err
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +165,42 @@ def test_a_graph_as_onnx_gives_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_several_models_in_one_process(tmp_path: Path) -> None:
+    """A second model, also one that asks for another number of threads, runs as the first does."""
+    pytest.importorskip("onnxscript")
+    graph = perceptron()
+    write_onnx(graph, tmp_path / "mlp.onnx")
+    x = torch.randn(3, 4, 8)
+    for threads in (1, 2, 1):
+        runs, _ = onnxruntime.start(tmp_path, {"graphs": [graph.facts()]}, device="cpu", threads=threads)
+        assert torch.allclose(runs["mlp"](x), graph.module(x), atol=1e-5)
+
+
+def test_a_disk_without_room_is_told_before(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        endless = torch.nn.Linear(10**6, 10**9)  # four petabytes
+    with pytest.raises(UserError, match=r"8,000,008,000 MB.*--output"):
+        folders.need_room(tmp_path, torch.nn.Linear(2, 2), [endless])
+    folders.need_room(tmp_path, torch.nn.Linear(2, 2), [torch.nn.Linear(2, 2)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_products_whose_weights_do_not_fit_stay(tmp_path: Path, kind: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    from tsuite.core.export.narrow import narrow
+
+    graph = Graph(name="mlp", owner="", method="forward", module=MLP(dim=64, hidden=128), outputs=("y",),
+                  inputs={"x": torch.randn(2, 16, 64)}, free={"x": (0, 1)})  # fmt: skip
+    graph.module.get_parameter("down.weight").data[:, 5] = 3.0  # far above the rest
+    write_onnx(graph, tmp_path / "mlp.onnx")
+    narrow(tmp_path / "mlp.onnx", kind)
+    kinds = [node.op_type for node in onnx.load(str(tmp_path / "mlp.onnx")).graph.node]
+    assert kinds.count("MatMul") + kinds.count("Gemm") == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["int8", "int4"])
 def test_narrow_weights_stay_near(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("onnxscript")
@@ -212,3 +258,11 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
         write_onnx(graph, tmp_path / "odd.onnx")
     with pytest.raises(UserError, match="18 to 23"):
         write_onnx(graph, tmp_path / "odd.onnx", opset=9)
+
+
+def test_an_old_torch_is_named_where_a_model_cannot_be_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tsuite.core.export.graph import _to_try
+
+    assert "--opset" in _to_try()
+    monkeypatch.setattr(torch, "__version__", "2.5.0a0+872d972e41.nv24.8")
+    assert "torch 2.8 or later" in _to_try()

@@ -64,6 +64,13 @@ class WhisperConfig:
         """The longest window that the encoder hears at once."""
         return self.length * SAMPLES_A_POSITION / SAMPLE_RATE
 
+    @property
+    def following(self) -> tuple[tuple[int, int], ...]:
+        """(layer, head) of the cross-attentions that tell when a word was said: those that are known to follow the
+        sound, else all of the later half of the layers."""
+        later = range(self.text_depth // 2, self.text_depth)
+        return self.alignment or tuple((layer, head) for layer in later for head in range(self.text_heads))
+
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> WhisperConfig:
         """Back from `dataclasses.asdict`, also by way of JSON."""

@@ -76,7 +76,7 @@ def _settle(
 ) -> list[Said]:
     """The first answer to each piece in one window, or the first of a higher temperature that is not doubted."""
     model, options = listener.model, listener.options
-    heard = model.hear(model.features(_stack(pieces, model.positions.device), round(window * SAMPLE_RATE)))
+    heard = model.listen(_stack(pieces, model.positions.device), round(window * SAMPLE_RATE))
     languages = listener.languages(heard)
     best: dict[int, Said] = {}
     pending = list(range(len(pieces)))

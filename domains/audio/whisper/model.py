@@ -12,13 +12,16 @@ Radford et al. 2022, arXiv 2212.04356.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....core.attention import MultiHeadAttention
 from ....core.cache import Cache, LayerCache
 from ....core.decoder import Decoder
 from ....core.embed import FrameEmbedding
@@ -80,16 +83,24 @@ class Whisper(nn.Module):
         Raises ValueError for waveforms longer than the window, and windows that the encoder cannot take.
         """
         longest = self.config.length * 2 * HOP
-        samples = longest if samples is None else samples
+        windows = self.windows(waveforms, longest if samples is None else samples)
+        return self.mel(windows, torch.full((len(windows),), windows.shape[1], device=windows.device))[0]
+
+    def windows(self, waveforms: Tensor, samples: int) -> Tensor:
+        """waveforms [B, N] -> [B, samples], filled up with silence. ValueError as for `features`."""
+        longest = self.config.length * 2 * HOP
         if not waveforms.shape[1] <= samples <= longest or samples % (2 * HOP):
             raise ValueError(f"{waveforms.shape[1]} samples do not fit a window of {samples} (at most {longest})")
-        whole = torch.full((len(waveforms),), samples, device=waveforms.device)
-        return self.mel(F.pad(waveforms, (0, samples - waveforms.shape[1])), whole)[0]
+        return F.pad(waveforms, (0, samples - waveforms.shape[1]))
 
     def encode(self, mel: Tensor) -> Tensor:
         """mel [B, F, M] -> context [B, F / 2, C]. A window shorter than 30 s takes the first positions only."""
         frames = self.frames(mel.to(self.positions.dtype))
         return self.encoder(frames + self.positions[: frames.shape[1]])
+
+    def listen(self, waveforms: Tensor, samples: int) -> WindowCache:
+        """waveforms [B, N] in windows of `samples` -> what `hear` gives of them. See `features`."""
+        return self.hear(self.features(waveforms, samples))
 
     def hear(self, mel: Tensor) -> WindowCache:
         """mel [B, F, M] -> a cache that remembers these windows, as `past` for `core.generate`: every prompt then
@@ -108,6 +119,20 @@ class ListeningModel(LanguageModel):
         self.decoder.remember(context, cache)
         cache.windows = list(range(len(context)))
         return cache
+
+    def looks(self, tokens: Tensor, cache: WindowCache, heads: Sequence[tuple[int, int]]) -> Tensor:
+        """Where each of `heads` (layer, head) looked while these tokens [1, T] were read: [heads, T, U]. The cache has
+        heard one window, and takes the tokens up."""
+        with _asking(self.decoder.blocks) as asked:
+            self.hidden(tokens, cache=cache)
+        found = []
+        for layer, head in heads:
+            attention = self.decoder.blocks[layer].cross_attention
+            assert isinstance(attention, MultiHeadAttention)
+            query = attention.query(asked[layer]).unflatten(-1, (attention.heads, attention.head_dim))[0, :, head]
+            key = cache.cross[layer].read()[0][0, head]  # [U, D]
+            found.append((query * attention.head_dim**-0.5 @ key.T).float().softmax(dim=-1))
+        return torch.stack(found)
 
     def new_cache(self, capacity: int) -> WindowCache:
         """A cache for `capacity` tokens, which hears something once it was told to `copy` what `listen` gave."""
@@ -165,3 +190,20 @@ def _spread(layer: LayerCache, rows: int) -> None:
     """One row of memory, read as so many."""
     if layer.keys is not None and layer.values is not None:
         layer.keys, layer.values = layer.keys[:1].expand(rows, -1, -1, -1), layer.values[:1].expand(rows, -1, -1, -1)
+
+
+@contextmanager
+def _asking(blocks: Iterable[nn.Module]) -> Iterator[dict[int, Tensor]]:
+    """What each layer's cross-attention is given while this is open: {layer: [B, T, C]}."""
+    asked: dict[int, Tensor] = {}
+
+    def note(layer: int) -> Any:
+        return lambda module, given: asked.__setitem__(layer, given[0])
+
+    attentions = [block.get_submodule("cross_attention") for block in blocks]
+    handles = [attention.register_forward_pre_hook(note(layer)) for layer, attention in enumerate(attentions)]
+    try:
+        yield asked
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -12,18 +12,15 @@ Axes: T tokens, U encoder positions, H heads, D width of one head, K chosen head
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ....core.attention import MultiHeadAttention
 from ..subtitles import Word
-from .config import SAMPLE_RATE, SAMPLES_A_POSITION, WhisperConfig
+from .config import SAMPLE_RATE, SAMPLES_A_POSITION
 from .listening import Listener, Said
 from .model import Whisper, WindowCache
 
@@ -58,19 +55,9 @@ def word_times(listener: Listener, heard: WindowCache, said: Said) -> tuple[Word
 
 def cross_weights(model: Whisper, heard: WindowCache, tokens: Sequence[int]) -> Tensor:
     """Where the heads that follow the sound looked at each token: [K, T, U], of one window that was heard."""
-    text = model.text
-    cache = text.new_cache(len(tokens))
+    cache = model.text.new_cache(len(tokens))
     cache.copy(heard, rows=1)
-    with _asking(text.decoder.blocks) as asked:
-        text.hidden(torch.tensor([list(tokens)], device=model.positions.device), cache=cache)
-    found = []
-    for layer, head in _heads(model.config):
-        attention = text.decoder.blocks[layer].cross_attention
-        assert isinstance(attention, MultiHeadAttention)
-        query = attention.query(asked[layer]).unflatten(-1, (attention.heads, attention.head_dim))[0, :, head]  # [T, D]
-        key = cache.cross[layer].read()[0][0, head]  # [U, D]
-        found.append((query * attention.head_dim**-0.5 @ key.T).float().softmax(dim=-1))
-    return torch.stack(found)
+    return model.text.looks(torch.tensor([list(tokens)], device=model.positions.device), cache, model.config.following)
 
 
 def token_starts(weights: Tensor) -> np.ndarray:
@@ -115,26 +102,3 @@ def _median(weights: Tensor) -> Tensor:
     if weights.shape[-1] <= half:
         return weights
     return F.pad(weights, (half, half), mode="reflect").unfold(-1, SMOOTH, 1).median(dim=-1).values
-
-
-def _heads(config: WhisperConfig) -> Sequence[tuple[int, int]]:
-    """Those that are known to follow the sound, else all of the later half of the layers."""
-    later = range(config.text_depth // 2, config.text_depth)
-    return config.alignment or [(layer, head) for layer in later for head in range(config.text_heads)]
-
-
-@contextmanager
-def _asking(blocks: Iterable[nn.Module]) -> Iterator[dict[int, Tensor]]:
-    """What each layer's cross-attention is given while this is open: {layer: [B, T, C]}."""
-    asked: dict[int, Tensor] = {}
-
-    def note(layer: int) -> Any:
-        return lambda module, given: asked.__setitem__(layer, given[0])
-
-    attentions = [block.get_submodule("cross_attention") for block in blocks]
-    handles = [attention.register_forward_pre_hook(note(layer)) for layer, attention in enumerate(attentions)]
-    try:
-        yield asked
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -15,11 +15,10 @@ from ....core import checkpoint as checkpoints
 from ....core import pretrained
 from ....core.errors import UserError
 from ....core.export.graph import Graph
-from ....core.export.steps import decoder_graph
 from ....core.options import build
 from ....core.task import Batch, Example, Failure, Origin, Prepared, Split, Summary, Task, Tick
 from ....core.weights import load_into, without_weights
-from . import scores
+from . import exported, scores
 from .batches import MoveBatch, batch_of, losses, positions
 from .config import BoardConfig
 from .data import GameExample, is_file, parts_of, read_begun, read_games, read_moves
@@ -57,6 +56,7 @@ class BoardTask(Task):
     evaluate_options = EvaluateOptions
     train_options = FinetuneOptions
     monitor = ("loss", "min")
+    unit = "games"
     network: MoveModel
 
     def __init__(self, network: MoveModel, origin: Origin) -> None:
@@ -246,7 +246,11 @@ class BoardTask(Task):
     kept_beside_graphs = ("tokens.", "planes.", "next.", "value.")
 
     def graphs(self) -> list[Graph]:
-        return [decoder_graph("network.decoder", self.network.decoder)]
+        batch = self.example_batch(2)
+        return exported.graphs(self.network, batch.tokens, batch.planes)
+
+    def use(self) -> dict[str, Any]:
+        return exported.use()
 
     def example_batch(self, size: int) -> MoveBatch:
         """Whole games of Connect Four."""

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from ....core import pretrained
 from ....core.errors import UserError
 from ....core.export.graph import Graph
-from ....core.export.steps import decoder_graph
 from ....core.task import Learner, Origin, Prepared, Split, Splits, Summary, Task
 from .. import environments
 from ..data import check_against, collect, load_episodes
@@ -22,7 +21,7 @@ from ..episodes import Setting
 from ..plans import Plan
 from ..policies import policy
 from ..scores import summary_of
-from . import checkpoints, planning, routes, show, targets
+from . import checkpoints, exported, planning, routes, show, targets
 from .acting import Player
 from .checkpoints import Around
 from .model import DecisionTransformer, Said
@@ -44,6 +43,7 @@ class ControlTask(Task):
     evaluate_options = EvaluateOptions
     train_options = FinetuneOptions
     monitor = ("loss", "min")
+    unit = "trajectories"
     network: DecisionTransformer
 
     def __init__(self, network: DecisionTransformer, around: Around, origin: Origin) -> None:
@@ -345,7 +345,10 @@ class ControlTask(Task):
     kept_beside_graphs = ("states.", "actions.", "returns.", "times.", "norm.", "head.", "answer.", "value.")
 
     def graphs(self) -> list[Graph]:
-        return [decoder_graph("network.decoder", self.network.decoder)]
+        return exported.graphs(self.network, self.example_batch(2))
+
+    def use(self) -> dict[str, Any]:
+        return exported.use(self.network)
 
     def example_batch(self, size: int) -> TrajectoryBatch:
         config = self.network.config

@@ -40,6 +40,7 @@ def rolled(
 ) -> list[Forecast]:
     """Forecasts of every fold, the first by the task as it is, each further one by a copy that learnt on for one epoch
     from everything up to its first origin. The task itself stays as it was."""
+    task.need_weights("--refit")
     found: list[Forecast] = []
     learning = task
     for number, fold in enumerate(folds(windows, options.refit)):

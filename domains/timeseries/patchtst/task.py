@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ....core import pretrained
 from ....core.errors import UserError
-from ....core.export.graph import Graph, OfBatch
+from ....core.export.graph import Graph
 from ....core.pretrained import Located
 from ....core.task import Learner, Origin, Prepared, Split, Splits, Summary, Task
 from .. import ltsf, show, storage
@@ -28,7 +28,7 @@ from ..metrics import mae, seasonal_scale
 from ..panel import Panel
 from ..verdict import verdicts
 from ..windows import Track, Window, WindowBatch, Windows, batch_of, cut, in_parts, window_at, without_some
-from . import checkpoints
+from . import checkpoints, exported
 from .checkpoints import Surroundings
 from .forecaster import Forecaster
 from .options import EvaluateOptions, FinetuneOptions, RunOptions
@@ -58,6 +58,7 @@ class ForecastTask(Task):
     evaluate_options = EvaluateOptions
     train_options = FinetuneOptions
     monitor = ("loss", "min")
+    unit = "series"
     output_suffixes = show.FILES
     network: Forecaster
 
@@ -365,13 +366,10 @@ class ForecastTask(Task):
     def graphs(self) -> list[Graph]:
         batch = replace(self.example_batch(4), window=torch.tensor([0, 0, 1, 1]))
         batch = replace(batch, past=batch.past[:2], ahead=batch.ahead[:2], known=batch.known[:2])
-        names = ("values", "observed", "past", "ahead", "known", "window", "static")
-        point = self.network.config.head == "point"
-        return [
-            Graph(name="model", owner="network", method="forward", module=OfBatch(self.network, batch, names),
-                  inputs={name: getattr(batch, name) for name in names}, free=dict.fromkeys(names, (0,)),
-                  outputs=("y_hat",) if point else ("y_hat", "quantiles"), kind="batch")
-        ]  # fmt: skip
+        return exported.graphs(self.network, batch)
+
+    def use(self) -> dict[str, Any]:
+        return exported.use(self.network, self.around)
 
     def exported(self) -> None:
         if self.network.config.head == "point":
