@@ -147,7 +147,7 @@ def test_bench(digit_run: Path) -> None:
     assert all(row["latency_ms"]["p50"] <= row["latency_ms"]["p99"] for row in value["bench"])
     assert all(row["runs"] >= 5 for row in value["bench"])
     assert value["threads"] == 1
-    assert "per second" in tsuite(*words).out
+    assert "images a second" in tsuite(*words).out
     assert "must be above zero" in tsuite("bench", "vision.vit", "--batch", 0, "--json", code=2).json["error"]
 
 

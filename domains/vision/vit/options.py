@@ -9,8 +9,8 @@ from ....core.options import TrainOptions, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(CoreRunOptions):
-    """Options of `tsuite run vision.vit` and of a loaded model's call."""
+class EvaluateOptions(CoreRunOptions):
+    """Options of `tsuite evaluate vision.vit`."""
 
     top: int = option(5, "labels to name for each picture")
     picture: bool = option(True, "save a PNG of pictures, predictions and attention maps")
@@ -18,6 +18,20 @@ class RunOptions(CoreRunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.top > 0, f"--top must be at least 1, not {self.top}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(EvaluateOptions):
+    """Options of `tsuite run vision.vit` and of a loaded model's call."""
+
+    source: str = option("", "look at frames instead: a camera (0, /dev/video0), a film, rtsp://…, http://…")
+    frames: int = option(0, "of --source: stop after so many (0: when it ends, or at Ctrl-C)")
+    fps: float = option(0.0, "of --source: look at no more than so many frames a second (0: as they come)")
+    reconnect: float = option(60.0, "of --source: seconds to go on trying a camera or stream that vanished")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_not_negative("frames", "fps", "reconnect")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import islice
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +18,22 @@ from torch import Tensor, nn
 from ....core import adapters, pretrained
 from ....core import checkpoint as checkpoints
 from ....core.errors import UserError
-from ....core.export.graph import Graph, Method
+from ....core.export.graph import Graph
 from ....core.options import build, override
 from ....core.positions import interpolate_grid
-from ....core.task import Origin, Prepared, Split, Splits, Summary, Task
+from ....core.task import Origin, Prepared, Split, Splits, Summary, Task, Tick
 from ....core.weights import load_into, without_weights
-from .. import render
+from .. import render, video
 from ..augment import Augmentation, mixup, targets
 from ..classify import Classification, FeatureBatch, ImageBatch, LabelScore, Prediction, choose, summarise, table
 from ..data import Collection, FeatureExample, ImageExample, collect, pictures
 from ..novelty import LIMIT, Novelty, View
 from ..pixels import Preprocessing, open_image
-from . import families
+from ..video import FrameExample, FramePrediction, Frames
+from . import exported, families
 from .config import ViTConfig
 from .model import ViT
-from .options import FinetuneOptions, RunOptions
+from .options import EvaluateOptions, FinetuneOptions, RunOptions
 
 PICTURED = 24
 """At most so many pictures are drawn in one PNG."""
@@ -39,8 +43,10 @@ class ViTTask(Task):
     """A `ViT` with its preprocessing, the names of its classes, and what it knows of its training data."""
 
     run_options = RunOptions
+    evaluate_options = EvaluateOptions
     train_options = FinetuneOptions
     monitor = ("accuracy", "max")
+    unit = "images"
     network: ViT
 
     def __init__(
@@ -54,6 +60,7 @@ class ViTTask(Task):
     ) -> None:
         self.network, self.preprocessing, self.labels = network, preprocessing, tuple(labels)
         self.origin, self.novelty = origin, novelty
+        self.frames: Frames | None = None  # what `read` opened last
         # What only a training sets:
         self.augmentation: Augmentation | None = None
         self.smoothing, self.mixup_alpha = 0.0, 0.0
@@ -111,8 +118,39 @@ class ViTTask(Task):
 
     # -- Source -> Example -> Batch -> Output -> Result -> Artifact -----------------------------------------------
 
-    def read(self, inputs: Sequence[Any], options: RunOptions) -> list[ImageExample]:
-        return pictures(inputs)
+    def inputs(self, given: Sequence[Any], options: RunOptions) -> Sequence[Any]:
+        if options.source and given:
+            raise UserError(f"--source names what to look at; {str(given[0])!r} is too much.", "Give one of the two.")
+        return [options.source] if options.source else given
+
+    def read(self, inputs: Sequence[Any], options: RunOptions) -> Any:
+        self.frames = None
+        if not options.source:
+            return pictures(inputs)
+        from .watching import with_an_end
+
+        self.frames = with_an_end(self, options)
+        return self.frames
+
+    def live(self, inputs: Sequence[Any], options: RunOptions) -> Callable[[Any], None] | None:
+        if not options.source:
+            return None
+        from .watching import watch
+
+        return partial(watch, self, options)
+
+    def infer(
+        self, examples: Any, options: RunOptions, *, tick: Tick = lambda done, total: None, **noted: Any
+    ) -> Iterator[Prediction]:
+        """As `Task.infer`; of frames, whose number nobody knows beforehand, so many as one batch are held."""
+        if not isinstance(examples, Frames):
+            yield from super().infer(examples, options, tick=tick, **noted)
+            return
+        rest, done, total = iter(examples), 0, length_hint(examples)
+        while part := list(islice(rest, options.batch)):
+            yield from super().infer(part, options, **noted)
+            done += len(part)
+            tick(done, max(done, total))
 
     def held_out(self, data: str | None = None) -> Split:
         collection = collect(data or self.card.data)
@@ -143,7 +181,11 @@ class ViTTask(Task):
             if self.scaling is not None:
                 features = (features - self.scaling[0]) / self.scaling[1]
             return FeatureBatch(features=features, target=target)
-        fitted = [self.preprocessing.fit(open_image(example.image, example.id)) for example in examples]
+        fitted = [
+            example.image if isinstance(example, FrameExample)
+            else self.preprocessing.fit(open_image(example.image, example.id))
+            for example in examples
+        ]  # fmt: skip
         pixels = self.preprocessing.tensor(fitted)
         if training and self.augmentation is not None:
             pixels = self.augmentation(pixels)
@@ -162,14 +204,13 @@ class ViTTask(Task):
         return Classification(logits=logits, features=view.features, unlikeness=unlikeness)
 
     def graphs(self) -> list[Graph]:
-        pixels = {"pixels": self.example_batch(2).pixels}
-        free = {"pixels": (0,)}
-        methods = {"look": ("logits", "features", "texture"), "attention": ("attention",)}
-        return [
-            Graph(name=name, owner="network", method=method, module=Method(self.network, method), inputs=pixels,
-                  free=free, outputs=methods[method])
-            for name, method in (("model", "look"), ("attention", "attention"))
-        ]  # fmt: skip
+        return exported.graphs(self.network, self.preprocessing)
+
+    def exported(self) -> None:
+        self.preprocessing = exported.attached(self.network, self.preprocessing)
+
+    def use(self) -> dict[str, Any]:
+        return exported.use(self.preprocessing, self.labels)
 
     def view(self, batch: ImageBatch | FeatureBatch) -> View:
         """What the network sees in a batch, late and early."""
@@ -193,13 +234,15 @@ class ViTTask(Task):
                 LabelScore(name=self.labels[int(label)], probability=float(probability))
                 for probability, label in zip(best.values[number], best.indices[number], strict=True)
             )  # fmt: skip
+            embedding = tuple(output.features[number].tolist()) if backbone else None
+            known: dict[str, Any] = {"id": example.id, "labels": scores, "unlikeness": distance, "embedding": embedding}
+            if isinstance(example, FrameExample):  # thousands would say the same: the summary counts them
+                results.append(FramePrediction(time=example.time, **known))
+                continue
             results.append(
                 Prediction(
-                    id=example.id,
-                    labels=scores,
+                    **known,
                     truth=None if example.label is None or backbone else self.labels[example.label],
-                    unlikeness=distance,
-                    embedding=tuple(output.features[number].tolist()) if backbone else None,
                     notices=self._notices(scores, distance),
                     example=example if isinstance(example, ImageExample) else None,
                 )
@@ -226,6 +269,8 @@ class ViTTask(Task):
         return names if len(self.labels) <= 10 else f"{len(self.labels)} classes ({names}, …)"
 
     def summarise(self, results: Sequence[Prediction]) -> Summary:
+        if self.frames is not None and isinstance(results[0], FramePrediction):
+            return video.summarise(results, self.frames, LIMIT)
         return summarise(results, self.labels)
 
     def table(self, results: Sequence[Prediction], summary: Summary) -> Any:
@@ -234,6 +279,8 @@ class ViTTask(Task):
     def render(self, results: Sequence[Prediction], folder: Path, options: RunOptions) -> list[Path]:
         if not options.picture:
             return []
+        if isinstance(results[0], FramePrediction):
+            return [video.save_csv(results, folder / "frames.csv")] if self.labels else []
         shown = [result for result in choose(results, PICTURED) if result.example is not None]
         images = [self.preprocessing.fit(open_image(item.example.image, item.id)) for item in shown if item.example]
         pixels = self.preprocessing.normalise(self.preprocessing.tensor(images)).to(self.network.positions.device)
