@@ -42,11 +42,12 @@ import torch
 from tsuite.core import registry, runtime
 from tsuite.core.errors import UserError
 from tsuite.domains.audio.asr.options import RunOptions
-from tsuite.domains.audio.asr.streaming import BLOCK, Stream
+from tsuite.domains.audio.asr.streaming import Stream
 from tsuite.domains.audio.asr.task import ASRTask
 from tsuite.domains.audio.files import SAMPLE_RATE, Recording
 from tsuite.domains.audio.metrics import Pair, score
 from tsuite.domains.audio.ngram import NGram
+from tsuite.domains.audio.sources import BLOCK
 from tsuite.domains.audio.speech import find_speech
 
 PEER = "pocketsphinx_batch"

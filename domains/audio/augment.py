@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from ...core.errors import UserError, missing_extra
+from ...core.errors import UserError
 from .files import SAMPLE_RATE
+from .waves import convolve, resample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +115,6 @@ def change_speed(
 
 
 def _resampled(waveforms: Tensor, old: int, new: int) -> Tensor:
-    try:
-        from torchaudio.functional import resample
-    except ModuleNotFoundError:
-        raise missing_extra("torchaudio", "audio") from None
     return resample(waveforms, old, new)
 
 
@@ -130,8 +127,6 @@ def reverberate(waveforms: Tensor, seconds: Tensor, generator: Generator) -> Ten
     The room is a direct sound and noise that dies away exponentially behind it (J. A. Moorer, 1979), 3 to 12 dB
     softer; what lasts longer than the recording is cut.
     """
-    from torchaudio.functional import fftconvolve
-
     count = max(1, int(seconds.max() * SAMPLE_RATE))
     time = torch.arange(count) / SAMPLE_RATE
     tail = torch.randn(len(waveforms), count, generator=generator) * 10 ** (-3 * time / seconds[:, None])
@@ -139,7 +134,7 @@ def reverberate(waveforms: Tensor, seconds: Tensor, generator: Generator) -> Ten
     softer = 10 ** (-_between((3.0, 12.0), len(waveforms), generator) / 20)
     tail = tail * (softer / tail.norm(dim=1).clamp_min(1e-9))[:, None]
     tail[:, 0] = 1
-    wet = fftconvolve(waveforms, tail)[:, : waveforms.shape[1]]
+    wet = convolve(waveforms, tail)[:, : waveforms.shape[1]]
     return wet * (_energy(waveforms) / _energy(wet).clamp_min(1e-12)).sqrt()[:, None]
 
 

@@ -9,10 +9,11 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.errors import UserError, missing_extra
+from ...core.errors import UserError
 from .beam import Hypothesis, Pruning, beam_search
 from .fusion import Fusion
 from .subtitles import Word
@@ -36,7 +37,7 @@ def least_frames(ids: Sequence[int]) -> int:
 
 
 def align(log_probs: Tensor, ids: Sequence[int], *, blank: int = 0) -> list[Span]:
-    """Where each label lies on the likeliest path of log_probs [T, V] that spells `ids` (torchaudio's Viterbi).
+    """Where each label lies on the likeliest path of log_probs [T, V] that spells `ids` (Viterbi's).
 
     Raises `UserError` where there are too few frames for the labels.
     """
@@ -47,14 +48,39 @@ def align(log_probs: Tensor, ids: Sequence[int], *, blank: int = 0) -> list[Span
             f"{len(ids)} labels cannot be aligned to {len(log_probs)} frames: they take at least {least}.",
             "Is the transcript that of this recording?",
         )
-    try:
-        from torchaudio.functional import forced_align, merge_tokens
-    except ModuleNotFoundError as error:
-        raise missing_extra("torchaudio", "audio") from error
-    rows = log_probs.detach().cpu().float()[None]
-    path, scores = forced_align(rows, torch.tensor([list(ids)], dtype=torch.int32), blank=blank)
-    spans = merge_tokens(path[0], scores[0].exp(), blank=blank)
-    return [(span.start, span.end, min(1.0, float(span.score))) for span in spans]
+    rows = log_probs.detach().cpu().double().numpy()
+    path = _best_path(rows, np.asarray(ids), blank)  # [T]: label n is state 2 n + 1
+    starts = np.searchsorted(path, np.arange(1, 2 * len(ids), 2))
+    ends = np.searchsorted(path, np.arange(2, 2 * len(ids) + 1, 2))
+    return [
+        (int(start), int(end), float(np.exp(rows[start:end, label]).mean()))
+        for label, start, end in zip(ids, starts, ends, strict=True)
+    ]
+
+
+def _best_path(rows: np.ndarray, ids: np.ndarray, blank: int) -> np.ndarray:
+    """The states [T] of the likeliest path through blank, first label, blank, second label, … blank.
+
+    rows: log-probabilities [T, V]. A blank may be passed over, unless it stands between two equal labels.
+    """
+    states = np.full(2 * len(ids) + 1, blank)
+    states[1::2] = ids
+    passable = np.zeros(len(states), bool)
+    passable[3::2] = ids[1:] != ids[:-1]
+    emitted = np.maximum(rows[:, states], -1e9)  # [T, S]; finite, unlike the states that cannot be reached yet
+    best = np.full((3, len(states)), -np.inf)  # by staying, from the state before, from the one before that
+    best[0, :2] = emitted[0, :2]
+    moves = np.zeros(emitted.shape, np.int8)
+    for frame in range(1, len(rows)):
+        best[1, 1:] = best[0, :-1]
+        best[2, 2:] = np.where(passable[2:], best[0, :-2], -np.inf)
+        moves[frame] = best.argmax(axis=0)
+        best[0] = best.max(axis=0) + emitted[frame]
+    path = np.empty(len(rows), np.int64)
+    path[-1] = len(states) - 1 if best[0, -1] > best[0, -2] else len(states) - 2
+    for frame in range(len(rows) - 1, 0, -1):
+        path[frame - 1] = path[frame] - moves[frame, path[frame]]
+    return path
 
 
 def words(

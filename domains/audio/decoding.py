@@ -190,6 +190,11 @@ def _opened(source: Path | bytes, suffix: str, head: bytes, name: str) -> Iterat
         yield container
 
 
+def decoder_of(container: Any, name: str) -> Decoder:
+    """What PyAV has opened, a stream for example, as sound. UserError where there is none in it."""
+    return _PyAV(container, name)
+
+
 class _PyAV(Decoder):
     """What FFmpeg reads: MP3, M4A, WebM, the sound of video files, G.722."""
 

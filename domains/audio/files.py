@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.errors import UserError, missing_extra
+from ...core.errors import UserError
 from ...core.task import Example
 from .decoding import CONTAINERS, Decoder, open_sound, packet_seconds
+from .waves import resample
 
 SAMPLE_RATE = 16_000
 SUFFIXES = frozenset(CONTAINERS)
@@ -224,16 +225,12 @@ def resampled(parts: Iterator[np.ndarray], rate: int) -> Iterator[np.ndarray]:
     if rate == SAMPLE_RATE:
         yield from (np.ascontiguousarray(part) for part in parts)
         return
-    try:
-        from torchaudio.functional import resample
-    except ModuleNotFoundError:
-        raise missing_extra("torchaudio", "audio") from None
     old, new = _ratio(rate)
     width = 16  # zero crossings of the filter on each side
     side = math.ceil(2 * width * max(1, old / new) / old) * old  # whole periods, so that outputs fall on the same times
 
     def filtered(samples: np.ndarray) -> np.ndarray:
-        return resample(torch.from_numpy(samples), old, new, lowpass_filter_width=width).numpy()
+        return resample(torch.from_numpy(samples), old, new, zeros=width).numpy()
 
     held, before = np.empty(0, np.float32), 0
     for part in parts:

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...core.errors import missing_extra
 from ...core.masks import padding_mask
 from ...core.rehearsal import arithmetic
+from .waves import mel_filters, power_spectrum
 
 FLOOR = 1e-6
 """Power below which all is silence: some ten times the rounding noise of 16-bit samples in a band."""
@@ -54,15 +54,18 @@ class WhisperRange(nn.Module):
 
 
 class LogMel(nn.Module):
-    """Log-mel spectra of waveforms, by torchaudio's transforms.
+    """Log-mel spectra of waveforms.
 
     mels: bands between `low` and `high` Hz. window, hop: in samples (25 and 10 ms at 16 kHz). n_fft: of the transform,
-    at least `window`. scale, norm: of the mel filters as torchaudio names them. centred: a frame lies around its
-    sample, mirrored at the ends, rather than before it; not for streams. compression: from power to what the network
-    sees, by default `GlobalNorm`.
+    at least `window`. scale, norm: of the mel filters (`waves.mel_filters`). centred: a frame lies around its sample,
+    mirrored at the ends, rather than before it; not for streams. compression: from power to what the network sees, by
+    default `GlobalNorm`.
 
-    Raises UserError where torchaudio is not installed, ValueError for sizes that do not fit.
+    Raises ValueError for sizes that do not fit.
     """
+
+    window: Tensor
+    filters: Tensor
 
     def __init__(
         self,
@@ -82,18 +85,16 @@ class LogMel(nn.Module):
         super().__init__()
         if not 0 < hop <= window <= n_fft:
             raise ValueError(f"hop {hop} <= window {window} <= n_fft {n_fft} must hold")
-        try:
-            from torchaudio.transforms import MelScale, Spectrogram
-        except ModuleNotFoundError:
-            raise missing_extra("torchaudio", "audio") from None
-        self.mels, self.sample_rate, self.hop, self.centred = mels, sample_rate, hop, centred
+        self.mels, self.sample_rate, self.hop, self.n_fft, self.centred = mels, sample_rate, hop, n_fft, centred
         edge = (n_fft - window) // 2  # the window stands in the middle of the transform
         self.before, self.after = (0, 0) if centred else (edge + window - hop, n_fft - window - edge)
         with torch.device("cpu"):  # tables that no checkpoint holds have values even in a network without weights
-            self.spectrogram = Spectrogram(n_fft, window, hop, power=2.0, center=centred)
-            self.mel_scale = MelScale(mels, sample_rate, low, high, n_fft // 2 + 1, norm, scale)
-        for module, name in self._tables():
-            module.register_buffer(name, module.get_buffer(name), persistent=False)
+            high = sample_rate / 2 if high is None else high
+            filters = mel_filters(
+                mels, sample_rate=sample_rate, n_fft=n_fft, low=low, high=high, scale=scale, norm=norm
+            )
+            self.register_buffer("window", torch.hann_window(window), persistent=False)
+            self.register_buffer("filters", filters, persistent=False)  # [bins, M]
         self.compression = GlobalNorm(mels) if compression is None else compression
         if (device := torch.empty(0).device).type != "meta":
             self.reset_buffers(device)
@@ -110,8 +111,7 @@ class LogMel(nn.Module):
 
     def reset_buffers(self, device: torch.device) -> None:
         """Put the tables, which no checkpoint holds, where the network is."""
-        self.spectrogram.to(device)
-        self.mel_scale.to(device)
+        self.window, self.filters = self.window.to(device), self.filters.to(device)
 
     def set_statistics(self, mean: Tensor, std: Tensor) -> None:
         """Take mean and deviation [M] of the natural logarithm of power (as `log_power` gives it) for normalising.
@@ -177,17 +177,16 @@ class LogMel(nn.Module):
 
     def _spectrum(self, waveforms: Tensor) -> Tensor:
         with torch.autocast(arithmetic(waveforms.device.type), enabled=False):
-            spectrum = self.spectrogram(waveforms.float())  # [B, bins, F]
-            return self.mel_scale(spectrum).transpose(1, 2)
-
-    def _tables(self) -> tuple[tuple[nn.Module, str], ...]:
-        return (self.spectrogram, "window"), (self.mel_scale, "fb")
+            power = power_spectrum(waveforms.float(), self.window, n_fft=self.n_fft, hop=self.hop, centred=self.centred)
+            if torch.compiler.is_compiling():  # no product that is narrowed to 8 bits: power has a range of 80 dB
+                return F.conv1d(power, self.filters.T[..., None]).transpose(1, 2)
+            return power.transpose(1, 2) @ self.filters
 
     def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
         """Where a network is cast to half precision, its tables are not: a logarithm needs them exact."""
-        exact = [(module, name, module.get_buffer(name)) for module, name in self._tables()]
+        exact = {"window": self.window, "filters": self.filters}
         super()._apply(fn, recurse)
-        for module, name, table in exact:
-            if (moved := module.get_buffer(name)).dtype != torch.float32:
-                setattr(module, name, table.to(moved.device))
+        for name, table in exact.items():
+            if (moved := self.get_buffer(name)).dtype != torch.float32:
+                setattr(self, name, table.to(moved.device))
         return self

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tsuite.core.sources import Unreachable
-from tsuite.domains.audio.asr import streaming
 
 from ..commands import tsuite
 from ..domains.audio import tinyasr
@@ -97,6 +96,29 @@ def test_a_stream_from_a_file(here: Path) -> None:
     assert run("talk.wav", "--stream").out.split()[1:] == ["ore"]
 
 
+def test_a_source_is_the_same(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(here / "talk.wav", tinyasr.say("ore"))
+    assert run("--source", "talk.wav").out.split()[1:] == ["ore"]
+    assert run("--source", "talk.wav", "--json").json["results"][0]["text"] == "ore"
+    raw = (tinyasr.say("doe") * 32767).astype("<i2").tobytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+    assert run("--source", "-").out.split()[1:] == ["doe"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--source", "mic", "--json"], "has no file to be read as a whole"),
+        (["--source", "http://127.0.0.1:9/radio"], "cannot be read: Connection refused"),
+        (["--source", "mic", "talk.wav"], "--source names what to hear"),
+        (["--source", "none.wav"], "none.wav"),
+        (["--source", "mic", "--reconnect", "-1"], "--reconnect cannot be negative"),
+    ],
+)
+def test_sources_that_cannot_be_heard(words: list[str], told: str) -> None:
+    assert told in run(*words, code=2).err
+
+
 def test_a_stream_from_stdin_that_closes_in_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = (tinyasr.say("doe") * 32767).astype("<i2").tobytes() + b"\x01"
     stdin = io.TextIOWrapper(io.BytesIO(raw))
@@ -107,7 +129,7 @@ def test_a_stream_from_stdin_that_closes_in_a_sample(monkeypatch: pytest.MonkeyP
 def test_a_stream_without_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     assert "microphone needs the package sounddevice" in run("--stream", code=2).err
-    assert streaming.BLOCK == 1600
+    assert "microphone needs the package sounddevice" in run("--source", "mic", code=2).err
 
 
 def test_json_of_a_stream_is_the_whole_text(here: Path) -> None:

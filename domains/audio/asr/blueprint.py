@@ -25,7 +25,7 @@ from ..wav2vec2 import Wav2Vec2Config, Wav2Vec2CTC
 from ..whisper import Whisper, WhisperConfig
 from . import checkpoints
 from .config import ConformerConfig
-from .learning import CTCLearner, SpeechBatch, WhisperLearner, WrittenBatch
+from .learning import CTCLearner, SpeechBatch, WhisperLearner, WrittenBatch, pieces
 from .model import ConformerCTC
 from .recognisers import CTCRecogniser
 from .training import SIZES
@@ -59,6 +59,10 @@ class Recogniser:
 
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
         return network(batch)
+
+    def pieces(self, batch: Any) -> list[Any]:
+        """See `ASRTask.pieces`."""
+        return pieces(batch)
 
     def parameter_groups(self, options: Any) -> list[dict[str, Any]]:
         return [{"params": [value for value in self.network.parameters() if value.requires_grad]}]

@@ -18,6 +18,8 @@ class RunOptions(CoreRunOptions):
     vtt: bool = option(False, "save WebVTT subtitles beside the transcript")
     picture: bool = option(True, "save a PNG of the spectrograms with their words (at most six recordings)")
     stream: bool = option(False, "write down while it is spoken: a file at its own pace, or the microphone")
+    source: str = option("", "as --stream, from: mic, a file, rtsp://…, http://…, or - for raw samples on stdin")
+    reconnect: float = option(60.0, "of --source: seconds to go on trying a microphone or stream that vanished")
     beams: int = option(0, "width of the beam search (0: greedy; with a language model or hot words 16)")
     lm: str = option("auto", "n-gram language model for CTC: an ARPA file, none, or auto: the checkpoint's own, if any")
     lm_weight: float = option(0.5, "how much the language model counts")
@@ -40,7 +42,7 @@ class RunOptions(CoreRunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_not_negative("beams", "lm_weight")
+        self.require_not_negative("beams", "lm_weight", "reconnect")
 
 
 @dataclass(frozen=True, kw_only=True)

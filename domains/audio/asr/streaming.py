@@ -1,35 +1,33 @@
-"""Speech written down while it is spoken: from a file at its own pace, raw samples on stdin, or the microphone.
+"""Speech written down while it is spoken: whatever `sources` gives, a microphone, a stream, a file at its own pace.
 
 samples -> gate: only speech -> network, chunk by chunk -> final text, which stays, and partial text, which may not
 """
 
 from __future__ import annotations
 
-import itertools
-import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from ....core.errors import UserError
-from ..files import SAMPLE_RATE, blocks
+from ....core.jetson.watch import Watch
+from ..files import SAMPLE_RATE
 from ..listening import Heard, Listening
+from ..sources import pieces
 from ..subtitles import Segment, clock
 from ..voice import WINDOW, Detector, detector
 from .model import ConformerCTC
 from .options import RunOptions
 from .recognisers import BEAMS, CTCRecogniser, WhisperRecogniser
 
-BLOCK = SAMPLE_RATE // 10
-"""Samples that are heard at a time."""
 SILENCE = 0.28
 """Seconds without a letter that end an utterance."""
+TREMBLE = 0.05
+"""Seconds that clocks may disagree by before sound counts as lost."""
 
 
 class Gate:
@@ -77,7 +75,9 @@ class Stream:
     ) -> None:
         network = recogniser.network
         if not isinstance(recogniser, CTCRecogniser) or not isinstance(network, ConformerCTC):
-            raise UserError("This model hears whole pieces and cannot stream.", "Leave --checkpoint out, or --stream.")
+            raise UserError(
+                "This model hears whole pieces and cannot stream.", "Leave out --checkpoint, or --stream and --source."
+            )
         if network.config.chunk is None:
             raise UserError("This model was trained on whole recordings.", "Train one with --chunk 8 to stream.")
         fusion = recogniser.fusion(options)
@@ -112,94 +112,83 @@ class Stream:
         return replace(self.listening.finish(), final="", partial="")
 
 
-def listen(
-    recogniser: CTCRecogniser | WhisperRecogniser, inputs: Sequence[Any], options: RunOptions, console: Any
-) -> None:
-    """Write down what comes until it ends; Ctrl-C ends it too. Final lines go to stdout, partial ones to `console`."""
-    stream = Stream(recogniser, options)
+def listen(recogniser: CTCRecogniser | WhisperRecogniser, source: str, options: RunOptions, console: Any) -> None:
+    """Write down what `source` gives until it ends; Ctrl-C ends it too. Final lines go to stdout, partial ones to
+    `console`. Where sound was lost, what came before is finished and hearing begins anew."""
+    stream, began, lost = Stream(recogniser, options), 0.0, 0.0
     lines = Lines(console)
-    if console is not None:
-        for notice in stream.notices:
-            console.print(notice, style="dim", highlight=False)
-    computing, start = 0.0, time.perf_counter()
+    for notice in stream.notices:
+        lines.say(notice)
+    board = Watch(lines.say)
+    computing, start, seconds = 0.0, time.perf_counter(), 0.0
     try:
-        for samples in itertools.chain(_source(inputs), (None,)):
-            began = time.perf_counter()
-            heard = stream.hear(np.empty(0, np.float32) if samples is None else samples, last=samples is None)
-            computing += time.perf_counter() - began
-            lines.show(heard)
+        with pieces(source, reconnect=options.reconnect, tell=lines.say) as heard:
+            for at, samples in heard:
+                gap = at - began - stream.seconds
+                if gap > TREMBLE:
+                    lines.show(stream.end(), began)
+                    lines.say(f"{gap:.1f} s of sound were lost {clock(at, '.')[3:-2]} after the beginning")
+                    stream, began, lost = Stream(recogniser, options), at, lost + gap
+                computing += lines.take(stream, samples, began)
+                seconds += len(samples) / SAMPLE_RATE
+                board.look()
+        computing += lines.take(stream, np.empty(0, np.float32), began, last=True)
     except KeyboardInterrupt:
-        if not stream.state.ended:
-            lines.show(stream.end())
-    lines.end(seconds=stream.seconds, computing=computing, took=time.perf_counter() - start)
+        lines.finish(stream, began)
+    except UserError:  # the source is gone for good: what it said is not
+        lines.finish(stream, began)
+        raise
+    finally:
+        lines.end(seconds=seconds, lost=lost, computing=computing, took=time.perf_counter() - start)
 
 
 class Lines:
     """Final utterances as lines on stdout; what may still change on one line of a terminal below them."""
 
     def __init__(self, console: Any) -> None:
+        self.told = console
         self.console = console if console is not None and console.is_terminal else None
 
-    def show(self, heard: Heard) -> None:
+    def _clear(self) -> None:
         if self.console is not None:
             self.console.file.write("\r\x1b[2K")
+
+    def take(self, stream: Stream, samples: np.ndarray, began: float, *, last: bool = False) -> float:
+        """Let `stream`, which began at `began` seconds, hear `samples`, and show what it makes of them; gives the
+        seconds that hearing took."""
+        start = time.perf_counter()
+        heard = stream.hear(samples, last=last)
+        took = time.perf_counter() - start
+        self.show(heard, began)
+        return took
+
+    def finish(self, stream: Stream, began: float) -> None:
+        """Show what is left of a stream that was broken off."""
+        if not stream.state.ended:
+            self.show(stream.end(), began)
+
+    def say(self, text: str) -> None:
+        """A sentence beside the transcript."""
+        if self.told is not None:
+            self._clear()
+            self.told.print(text, style="dim", highlight=False, markup=False)
+
+    def show(self, heard: Heard, began: float = 0.0) -> None:
+        self._clear()
         for segment in heard.ended:
-            print(_line(segment), flush=True)  # noqa: T201 (the result itself)
+            print(_line(segment, began), flush=True)  # noqa: T201 (the result itself)
         if self.console is not None:
             self.console.file.write(f"\x1b[2m{heard.text[-(self.console.width - 1) :]}\x1b[0m")
             self.console.file.flush()
 
-    def end(self, *, seconds: float, computing: float, took: float) -> None:
-        if self.console is not None:
-            self.console.file.write("\r\x1b[2K")
-        if self.console is not None and seconds:
-            self.console.print(
+    def end(self, *, seconds: float, lost: float, computing: float, took: float) -> None:
+        self._clear()
+        if seconds and (self.console is not None or lost):
+            self.say(
                 f"{seconds:.1f} s heard in {took:.1f} s, of which computing took {computing:.2f} s "
-                f"({computing / seconds:.3f} of real time)",
-                style="dim",
+                f"({computing / seconds:.3f} of real time)" + (f"; {lost:.1f} s were lost" if lost else "")
             )
 
 
-def _line(segment: Segment) -> str:
-    return f"{clock(segment.start, '.')[3:-2]}  {segment.text}"
-
-
-# -- where sound comes from -------------------------------------------------------------------------------------------
-
-
-def _source(inputs: Sequence[Any]) -> Iterator[np.ndarray]:
-    if not inputs:
-        return _microphone()
-    if len(inputs) > 1:
-        raise UserError(f"--stream listens to one source, not {len(inputs)}.")
-    return _raw(sys.stdin.buffer) if str(inputs[0]) == "-" else _file(Path(inputs[0]))
-
-
-def _file(path: Path) -> Iterator[np.ndarray]:
-    """A file as fast as it would be spoken."""
-    start, given = time.perf_counter(), 0
-    for block in blocks(path, BLOCK / SAMPLE_RATE):
-        given += len(block)
-        time.sleep(max(0.0, start + given / SAMPLE_RATE - time.perf_counter()))
-        yield block
-
-
-def _raw(stream: IO[bytes]) -> Iterator[np.ndarray]:
-    """16-bit little-endian mono samples at 16 kHz; the stream may close anywhere."""
-    while data := stream.read(2 * BLOCK):
-        yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
-
-
-def _microphone() -> Iterator[np.ndarray]:
-    """The default microphone, by the package sounddevice. Raises UserError where there is none."""
-    hint = "Give a file, or pipe raw samples: arecord -q -f S16_LE -r 16000 -t raw | tsuite run audio.asr - --stream"
-    try:
-        import sounddevice  # pyright: ignore[reportMissingImports]
-    except (ImportError, OSError):  # OSError: the package is there, PortAudio's library is not
-        raise UserError("The microphone needs the package sounddevice and PortAudio.", hint) from None
-    try:
-        with sounddevice.InputStream(samplerate=SAMPLE_RATE, channels=1, dtype="float32", blocksize=BLOCK) as source:
-            while True:
-                yield source.read(BLOCK)[0][:, 0]
-    except sounddevice.PortAudioError as error:
-        raise UserError(f"There is no microphone to listen to ({error}).", hint) from None
+def _line(segment: Segment, began: float) -> str:
+    return f"{clock(began + segment.start, '.')[3:-2]}  {segment.text}"

@@ -32,7 +32,7 @@ from ..subtitles import Segment
 from ..transcript import Transcript, save, transcript_table
 from ..voice import detector
 from . import checkpoints
-from .learning import Changes, Learner, SpeechBatch, WrittenBatch
+from .learning import Changes, Learner, SpeechBatch, WrittenBatch, pieces
 from .options import FinetuneOptions, RunOptions
 from .recognisers import CTCRecogniser, Sound, WhisperRecogniser
 
@@ -81,6 +81,7 @@ class ASRTask(Task):
     run_options = RunOptions
     train_options = FinetuneOptions
     monitor = ("cer", "min")
+    unit = "recordings of 5 s"
     output_suffixes = (".txt", ".srt", ".vtt", ".json")
 
     def __init__(self, recogniser: CTCRecogniser | WhisperRecogniser, located: Located) -> None:
@@ -109,7 +110,7 @@ class ASRTask(Task):
     @classmethod
     def default_checkpoint(cls, inputs: Sequence[Any], options: RunOptions) -> str | None:
         """Whisper for a person's own recordings where it can be had; for a stream and the sample the embedded one."""
-        if not inputs or options.stream:
+        if not inputs or options.stream or options.source:
             return None
         try:
             pretrained.locate(cls.card, WHISPER)
@@ -130,7 +131,17 @@ class ASRTask(Task):
 
     # -- Source -> Example -> Batch -> Output -> Result ---------------------------------------------------------------
 
+    def inputs(self, given: Sequence[Any], options: RunOptions) -> Sequence[Any]:
+        if options.source and given:
+            raise UserError(f"--source names what to hear; {str(given[0])!r} is too much.", "Give one of the two.")
+        return [options.source] if options.source else given
+
     def read(self, inputs: Sequence[Any], options: RunOptions) -> list[Recording | LongRecording]:
+        if options.source and not Path(options.source).expanduser().exists():
+            raise UserError(
+                f"What {options.source} says is written down as it comes, and has no file to be read as a whole.",
+                "Leave --json and --output out, or give a file.",
+            )
         found: list[Recording | LongRecording] = []
         for item in inputs:
             if isinstance(item, (Recording, LongRecording)):
@@ -255,11 +266,14 @@ class ASRTask(Task):
         return [score_picture.draw_scores(scores, folder / "errors.png")]
 
     def live(self, inputs: Sequence[Any], options: RunOptions) -> Callable[[Any], None] | None:
-        if not options.stream:
+        if not (options.stream or options.source):
             return None
+        if len(inputs) > 1:
+            raise UserError(f"--stream listens to one source, not {len(inputs)}.")
         from .streaming import listen
 
-        return lambda console: listen(self.recogniser, inputs, options, console)
+        source = str(inputs[0]) if inputs else "mic"
+        return lambda console: listen(self.recogniser, source, options, console)
 
     # -- learning -------------------------------------------------------------------------------------------------
 
@@ -270,6 +284,10 @@ class ASRTask(Task):
 
     def loss(self, network: nn.Module, batch: Any) -> Tensor:
         return network(batch)
+
+    def pieces(self, batch: Any) -> Sequence[Any]:
+        whole = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
+        return [batch] if whole else pieces(batch)  # its statistics are those of all recordings together
 
     def weight(self, batch: Any) -> float:
         assert self.learner is not None
@@ -293,10 +311,20 @@ class ASRTask(Task):
 
         return exported.graphs(self.network)
 
+    def use(self) -> dict[str, Any]:
+        from . import exported
+
+        return exported.use(self.recogniser)
+
     def exported(self) -> None:
         from . import exported
 
         exported.attached(self.network)
+
+    def step_extras(self, cache: Any, batch: int) -> tuple[Tensor, ...]:
+        from . import exported
+
+        return exported.step_extras(self.network, cache, batch)
 
     def example_batch(self, size: int) -> Sounds:
         noise = np.random.default_rng(0).normal(0, 0.1, (size, 5 * SAMPLE_RATE)).astype(np.float32)

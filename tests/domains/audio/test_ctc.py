@@ -14,8 +14,6 @@ from tsuite.domains.audio.tokenizer import Labels
 
 from .paths import best_path, collapse, random_rows
 
-pytest.importorskip("torchaudio")
-
 
 @pytest.mark.parametrize("seed", range(4))
 def test_greedy_collapses_the_likeliest_path(seed: int) -> None:

@@ -13,8 +13,6 @@ from tsuite.domains.audio.picture import Recorded, _inches, draw_recordings, log
 from tsuite.domains.audio.score_picture import draw_scores, groups, percent
 from tsuite.domains.audio.subtitles import Word
 
-pytest.importorskip("torchaudio")
-
 
 def word(text: str, start: float, end: float) -> Word:
     return Word(text=text, start=start, end=end, confidence=0.9)
