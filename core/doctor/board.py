@@ -10,9 +10,9 @@ from typing import Any
 from ..jetson.boards import GIB
 from ..jetson.sensors import Sensors
 from ..jetson.system import Clock, System, gib
-from . import installed, kernels
+from . import engines, installed, kernels
 from .check import Check, attempt, notice
-from .examination import Examination, cache, versions
+from .examination import NUMPY, Examination, cache, versions
 
 PACKAGES = ("torchao", "bitsandbytes", "onnxruntime-gpu", "tensorrt", "jetson-stats")
 SMALL = 20 * GIB
@@ -30,7 +30,9 @@ def examine(system: System, *, root: Path, device: str, chosen: Any, facts: dict
             _release(system),
             installed.python(system),
             installed.torch(system, root, installed.Torch.here()),
+            attempt("arrays of numpy", kernels.arrays, hint=NUMPY),
             installed.tensorrt(root),
+            *engines.checks(system, chosen),
         ),
         f"what works on the device {chosen}": _work(system, device, chosen),
         "how the board is set": (*_settings(system, sensors), replace(cache(), name="cache folder")),

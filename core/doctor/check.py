@@ -42,7 +42,9 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         told = {"name": self.name, "ok": self.ok, "detail": self.detail, "milliseconds": self.milliseconds}
-        return told | ({"level": self.level, "hint": self.hint, "group": self.group} if self.group else {})
+        if self.group:
+            return told | {"level": self.level, "hint": self.hint, "group": self.group}
+        return told | ({"hint": self.hint} if self.hint else {})
 
 
 def attempt(name: str, work: Callable[[], str], *, level: Level = "needed", hint: str = "") -> Check:

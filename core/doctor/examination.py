@@ -10,11 +10,13 @@ from typing import Any
 
 from .. import runtime
 from ..jetson.system import look_at
-from . import kernels
+from . import engines, kernels
 from .check import Check, attempt
 
 PACKAGES = ("tsuite", "torch", "numpy", "safetensors", "accelerate", "huggingface_hub", "torchvision", "kornia", "peft",
             "transformers", "datasets", "onnx", "onnxruntime")  # fmt: skip
+
+NUMPY = "This torch was built against another numpy: pip install 'numpy<2' (or '>=2' where it asks for that)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,7 @@ def examine(device: str = "auto", root: Path = Path("/")) -> Examination:
     half = "half precision"
     checks = [
         attempt("matrix product, float32", lambda: kernels.product(chosen, torch.float32, 1e-3)),
+        attempt("arrays of numpy", kernels.arrays, hint=NUMPY),
         attempt("attention, fused against written out", lambda: kernels.attention(chosen)),
         attempt(
             f"{half} bfloat16: matrix product",
@@ -100,6 +103,7 @@ def examine(device: str = "auto", root: Path = Path("/")) -> Examination:
             f"{half} float16: matrix product", lambda: kernels.product(chosen, torch.float16, 0.05), level="optional"
         ),
         attempt("gradient of a Transformer layer", lambda: kernels.gradient(chosen)),
+        *engines.checks(system, chosen),
         cache(),
     ]
     if chosen.type == "cpu" and torch.version.cuda:

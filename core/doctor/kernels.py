@@ -23,6 +23,20 @@ def product(device: Any, dtype: Any, tolerance: float) -> str:
     return f"off by at most {difference:.1e}"
 
 
+def arrays() -> str:
+    """numpy's arrays to torch and back: a torch that was built against numpy 1 imports beside numpy 2, and refuses."""
+    import warnings
+
+    import numpy
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such a torch complains at its first touch of numpy; the error is what counts
+        if float((torch.from_numpy(numpy.ones(3, numpy.float32)) * 2).numpy().sum()) != 6:
+            raise ArithmeticError("a sum of ones is wrong")
+    return f"numpy {numpy.__version__} and torch {torch.__version__} understand each other"
+
+
 def comparison(device: Any) -> str:
     """Comparing, choosing and sorting: kernels of their own, which builds for another GPU lack too."""
     import torch

@@ -101,13 +101,14 @@ def prove(args: argparse.Namespace, work: Path, root: Root) -> int:
     cache = Path(os.environ.get("TSUITE_CACHE") or work / "cache").resolve()
     cache.mkdir(parents=True, exist_ok=True)
     places |= {"/inputs": inputs, "/cache": cache}
+    found = doctor(root, places)
     rows = [one(root, places, name, args.timeout) for name in args.only or cases.CASES]
     result = {**versions(root, places), "emulated": not is_arm(), "tolerance": TOLERANCE, "installed": installed}
-    result["domains"] = rows
+    result |= {"doctor": found, "domains": rows}
     path = args.json or work / "result.json"
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     sys.stdout.write(table(result) + f"\nsaved {path}\n")
-    return 0 if all(row["same"] for row in rows) else 1
+    return 0 if not found["failed"] and all(row["same"] for row in rows) else 1
 
 
 # -- what is installed ----------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ def gather_wheels(work: Path, python: str, torch: str) -> Path:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     quietly([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(source)], work)
     (wheel,) = wheels.glob("tsuite-*.whl")
-    asked = [f"tsuite[{EXTRAS}] @ {wheel.as_uri()}", f"torch=={torch}", f"torchaudio=={torch}"]
+    asked = [f"tsuite[{EXTRAS}] @ {wheel.as_uri()}", f"torch=={torch}"]
     fetch = [sys.executable, str(HERE / "pip_as.py"), "aarch64", python, "download", "--quiet", "--dest", str(wheels)]
     quietly([*fetch, "--disable-pip-version-check", *asked], work)
     return wheels
@@ -158,15 +159,15 @@ def install(root: Root, places: dict[str, Path], torch: str) -> dict[str, Any]:
     mark = root.folder / "installed.json"
     if mark.is_file() and (found := json.loads(mark.read_text(encoding="utf-8")))["digest"] == digest:
         return {**found, "kept": True}
-    board = ["python3", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", "/wheels"]
+    board = ["python3", "-m", "pip", "install", "--quiet", "--no-compile", "--no-index"]
+    board += ["--find-links", "/wheels"]  # not compiled: emulated, that would take longer than all the rest
     anyway = [] if root_python(root) == "3.10" else ["--break-system-packages"]
     start = time.monotonic()
-    root.run([*board, *anyway, f"torch=={torch}", f"torchaudio=={torch}", "numpy"], places=places)
+    root.run([*board, *anyway, f"torch=={torch}", "numpy"], places=places)
     middle = time.monotonic()
     say(f"  torch {torch} is there ({middle - start:.0f} s); install.sh")
-    printed = root.run(
-        ["bash", "/deploy/jetson/install.sh", "--venv", VENV, "--wheels", "/wheels", "--extras", EXTRAS], places=places
-    )
+    words = ["bash", "/deploy/jetson/install.sh", "--venv", VENV, "--wheels", "/wheels", "--extras", EXTRAS]
+    printed = root.run(words, places=places, environment={"PIP_NO_COMPILE": "no"})  # so pip spells "yes" here
     done = {
         "digest": digest,
         "torch_seconds": round(middle - start),
@@ -189,6 +190,18 @@ def root_python(root: Root) -> str:
     """The Python of the system, as "3.11"."""
     names = sorted(path.name for path in (root.folder / "usr/bin").glob("python3.*") if path.name[8:].isdigit())
     return names[0].removeprefix("python")
+
+
+def doctor(root: Root, places: dict[str, Path]) -> dict[str, Any]:
+    """What `tsuite doctor` says inside: how many things it tried, and those that failed."""
+    say("tsuite doctor")
+    told = {"OMP_NUM_THREADS": "1", "TSUITE_CACHE": "/cache"}
+    # A failed check is exit code 1, which is told in the result rather than by an end of it all
+    words = ["sh", "-c", '"$@" || [ $? -eq 1 ]', "sh", f"{VENV}/bin/tsuite", "doctor", "--json"]
+    found = report(root.run(words, places=places, environment=told))
+    checks = found.get("checks", [])
+    failed = [f"{check['name']}: {check['detail']}" for check in checks if check["ok"] is False]
+    return {"checks": len(checks), "failed": failed or ([found["error"]] if "error" in found else [])}
 
 
 # -- what is compared -----------------------------------------------------------------------------------------------
@@ -261,6 +274,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{side + ':':7}{machine[1]}{emulated}, " + ", ".join(f"{name} {told}" for name, told in others))
     if result["here"]["torch"].partition("+")[0] != result["there"]["torch"].partition("+")[0]:
         lines.append("The two versions of torch differ: a difference may be theirs rather than the machine's.")
+    lines.append(_examined(result["doctor"]))
     lines += [
         "",
         f"{'domain':12}{'numbers':>8}{'words':>7}{'largest':>10}{'here':>8}{'there':>8}   same to {TOLERANCE}",
@@ -272,6 +286,12 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{cells}{times}   {'yes' if row['same'] else 'NO'}")
         lines += [f"    {text}" for text in row["differences"][:10]]
     return "\n".join(lines)
+
+
+def _examined(found: dict[str, Any]) -> str:
+    if found["failed"]:
+        return f"tsuite doctor there: {len(found['failed'])} of {found['checks']} failed: {'; '.join(found['failed'])}"
+    return f"tsuite doctor there: all of {found['checks']} are well"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 extras="" venv="" python="python3" source="" wheels="" constraints="" index="" cpu_torch=no
 trio=(torch torchvision torchaudio)
+known=vision,text,audio,timeseries,control,molecules,export,serve,ui,all
 
 usage() {
   cat <<'TEXT'
@@ -48,6 +49,11 @@ parse() {
     [ -n "${2:-}" ] || fail "$1 needs a value. See --help."
     printf -v "${1#--}" '%s' "$2"
     shift 2
+  done
+  extras=${extras// /}
+  local extra
+  for extra in ${extras//,/ }; do # pip would warn and go on
+    case ,$known, in *",$extra,"*) ;; *) fail "There is no extra $extra. There are ${known//,/, }." ;; esac
   done
 }
 
@@ -97,14 +103,6 @@ check_torch() {
     fail "There is no torch for $python. For the GPU take it from NVIDIA's download site (redist/jp) or the" \
       "jetson-ai-lab package index (jp6/cu126; sbsa/cu130 for JetPack 7); for the CPU alone repeat with --cpu-torch."
   fi
-  case ",$extras," in
-    *,audio,* | *,all,*)
-      if [ -n "$torch_before" ] && [ -z "$(imported "$python" torchaudio)" ]; then
-        fail "The extra audio needs the torchaudio that was built for this torch (${torch_before%% *}), and PyPI's" \
-          "was not: install it from where torch came from, then repeat."
-      fi
-      ;;
-  esac
 }
 
 find_source() {

@@ -1,8 +1,8 @@
 """What pip would install on a board, asked of the package index: `python resolve.py`.
 
 For Python 3.10 (JetPack 6) and 3.12 (JetPack 7) on aarch64, each extra, and a torch that is already there: nothing may
-replace torch, torchvision or torchaudio. The board's packages are given to pip as installed (their names and versions,
-which is all that pip looks at), the wheels are the index's own. `--write` renews the constraints files.
+replace torch, torchvision or torchaudio. The board's packages are given to pip as installed (their names, versions and
+what they ask for, which is all that pip looks at), the wheels are the index's own. `--write` renews the constraints.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 PIP_AS = HERE.parent / "arm64" / "pip_as.py"
 TRIO: tuple[str, ...] = ("torch", "torchvision", "torchaudio")
-NOT_PINNED = (*TRIO, "tsuite", "triton")
-"""Comes with the board, or is ourselves."""
+NOT_PINNED = (*TRIO, "tsuite", "triton", "sympy", "mpmath", "networkx", "setuptools")
+"""Comes with the board, is ourselves, or is for the board's torch to say: 2.5 wants one sympy and no other."""
+NEEDS = ("filelock", "typing-extensions>=4.8.0", "networkx", "jinja2", "fsspec")
+SYMPY = {"2.5": "sympy==1.13.1"}
+"""What a torch asks for; from 2.7 on any sympy from 1.13.3."""
 EXTRAS = ("", "vision", "text", "audio", "timeseries", "control", "molecules", "export", "serve", "ui", "all")
 
 
@@ -58,9 +61,16 @@ def environment(folder: Path, installed: dict[str, str]) -> Path:
     for name, version in installed.items():
         info = site / f"{name}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+        needs = [f"Requires-Dist: {need}\n" for need in (asks(version) if name == "torch" else ())]
+        told = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{''.join(needs)}"
+        (info / "METADATA").write_text(told, encoding="utf-8")
         (info / "INSTALLER").write_text("the board\n", encoding="utf-8")
     return folder / "bin" / "python"
+
+
+def asks(version: str) -> tuple[str, ...]:
+    """What a board's torch of that version requires."""
+    return (*NEEDS, SYMPY.get(version[:3], "sympy>=1.13.3"))
 
 
 def resolve(python: Path, version: str, what: str, constraints: Path | None = None) -> dict[str, str]:

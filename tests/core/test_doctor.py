@@ -68,3 +68,14 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(UserError, match="no device"):
         doctor.examine("gpu")
+
+
+def test_a_torch_of_another_numpy_is_found(tmp_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(array: object) -> None:
+        raise RuntimeError("Numpy is not available")
+
+    monkeypatch.setattr(torch, "from_numpy", refuses)
+    found = doctor.examine("cpu")
+    failed = [check for check in found.checks if check.failed]
+    assert [check.detail for check in failed] == ["RuntimeError: Numpy is not available"]
+    assert "numpy<2" in failed[0].to_json()["hint"]

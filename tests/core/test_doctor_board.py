@@ -21,7 +21,7 @@ from tsuite.core.jetson.system import look_at
 from . import trees
 
 BUILD = installed.Torch(
-    version="2.8.0", cuda="12.6", architectures=("sm_87",), folder=Path("/home/me/venv/lib/site-packages/torch")
+    version="2.8.0", cuda="12.6", architectures=("sm_87",), folder=Path("/opt/venv/lib/site-packages/torch")
 )
 
 

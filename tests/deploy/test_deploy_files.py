@@ -65,6 +65,7 @@ def test_every_option_of_the_installer_is_in_its_help(deploy: Path) -> None:
     [
         (["--frob"], "There is no option --frob."),
         (["--extras"], "--extras needs a value."),
+        (["--extras", "text,audoi"], "There is no extra audoi. There are vision, text, audio,"),
         (["--python", "python-of-nowhere"], "There is no Python called python-of-nowhere."),
         (["--constraints", "nothing.txt"], "There is no file nothing.txt."),
     ],
@@ -98,7 +99,7 @@ def test_container_files_keep_the_torch_of_their_image(deploy: Path, name: str) 
     assert set(steps) <= {"ARG", "FROM", "COPY", "RUN", "ENV", "WORKDIR", "VOLUME", "ENTRYPOINT", "CMD"}
 
 
-@pytest.mark.parametrize("unit", ["tsuite-finetune@.service", "tsuite-serve@.service"])
+@pytest.mark.parametrize("unit", ["tsuite-finetune@.service", "tsuite-run@.service"])
 def test_units_are_understood_by_systemd(deploy: Path, unit: str, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed, so the unit was not checked by it")
@@ -119,6 +120,17 @@ def test_the_unit_calls_what_the_installer_installs(deploy: Path) -> None:
     unit = (deploy / "jetson/tsuite-finetune@.service").read_text(encoding="utf-8")
     (called,) = re.findall(r"^ExecStart=/opt/tsuite/bin/([\w-]+) ", unit, re.MULTILINE)
     assert f'"$venv/bin/{called}"' in (deploy / "jetson/install.sh").read_text(encoding="utf-8")
+
+
+def test_the_unit_that_runs_a_model_calls_a_command_that_there_is(deploy: Path) -> None:
+    from tsuite.cli.app import build
+
+    text = (deploy / "jetson/tsuite-run@.service").read_text(encoding="utf-8")
+    assert "\nExecStart=/opt/tsuite/bin/tsuite run $MODEL $OPTIONS\n" in text
+    model, *options = re.findall(r"(?:MODEL|OPTIONS)=(\S+)", text)
+    command = build(["run", model])
+    assert command is not None
+    assert options == ["--source"]
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
@@ -158,3 +170,10 @@ def test_an_application_runs_its_model_and_cleans_what_it_made(deploy: Path, nam
     assert run("bash", folder / "clean.sh", "--all", env=told).returncode == 0
     assert not (home / "tsuite-data/cache").exists()
     assert not env.exists()
+
+
+@pytest.mark.parametrize("script", ["init.sh", "clean.sh"])
+def test_applications_differ_by_their_folder_alone(deploy: Path, script: str) -> None:
+    """Each folder is copied by itself, so each has its own."""
+    examples = deploy / "jetson" / "examples"
+    assert len({(examples / name / script).read_text(encoding="utf-8") for name in APPLICATIONS}) == 1

@@ -200,15 +200,6 @@ def test_without_any_torch_it_says_where_to_take_it_from(board: Board, bare: Pat
     assert not board.venv.exists()
 
 
-def test_audio_needs_the_torchaudio_of_the_torch_that_is_there(board: Board) -> None:
-    board.has_torch()
-    product(board.wheels, "torch>=2.4")
-    done = board.install("--extras", "text,audio")
-    assert done.returncode == 2
-    assert f"torchaudio that was built for this torch ({BOARD})" in done.stderr
-    assert not board.venv.exists()
-
-
 def test_a_folder_that_is_no_environment_is_left_alone(board: Board) -> None:
     board.has_torch()
     product(board.wheels)

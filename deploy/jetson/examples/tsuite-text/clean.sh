@@ -2,9 +2,10 @@
 # Removes what the application saved; with --all also what was fetched, and the environment that all of them share.
 set -euo pipefail
 
+name=$(basename "$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)")
 data=${TSUITE_DATA:-$HOME/tsuite-data}
-rm -rf -- "${data:?}/tsuite-text"
-echo "$data/tsuite-text is removed."
+rm -rf -- "${data:?}/${name:?}"
+echo "$data/$name is removed."
 if [ "${1:-}" = --all ]; then
   env=${TSUITE_ENV:-$HOME/tsuite-env}
   rm -rf -- "${data:?}/cache"

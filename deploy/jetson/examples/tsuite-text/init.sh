@@ -3,6 +3,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+name=$(basename "$here")
 env=${TSUITE_ENV:-$HOME/tsuite-env}
 
 if [ -f "$here/../utils.sh" ]; then # inside jetson-examples: its own check of L4T, disk and memory
@@ -18,4 +19,4 @@ if [ ! -f "$installer" ]; then
   echo "There is no tsuite at ${TSUITE_SOURCE:-$here/../../../..}. Set TSUITE_SOURCE to its checkout." >&2
   exit 2
 fi
-bash "$installer" --venv "$env" --extras "${TSUITE_EXTRAS:-text}"
+bash "$installer" --venv "$env" --extras "${TSUITE_EXTRAS:-${name#tsuite-}}"
