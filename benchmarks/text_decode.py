@@ -1,14 +1,17 @@
-"""Greedy decoding of SmolLM2-135M beside transformers' generate: same weights, same prompts, same threads, in one run.
+"""Greedy decoding of SmolLM2-135M: ours in float32, int8 and int4, beside transformers' generate and llama.cpp; same
+weights, same prompts, same threads, in one run.
 
     python benchmarks/text_decode.py --threads 2
     python benchmarks/text_decode.py --threads 2 --checkpoint SmolLM2-135M-Instruct.gguf
 
-Without a checkpoint the weights are random in the same shape, which is as fast. All contestants are timed in turn,
-again and again, so that a machine that slows down slows all. Printed as JSON: for each contestant the median tokens per
-second and the best, the median of the ratios to transformers round by round (above 1: ours is faster; the peer is its
-better cache, dynamic or static), the share of the memory bandwidth that reading the weights once a step reaches
-(bandwidth: a sum over 400 MB with the same threads, in the same run), and how many of the greedy tokens agree.
-Needs transformers: pip install -e '.[text]'
+Without a checkpoint the one of the card is fetched (92 MB). All contestants are timed in turn, again and again, so that
+a machine that slows down slows all. Printed as JSON: for each contestant the median tokens per second and the best; the
+median of the ratios, round by round, to ours in float32 and to transformers (its better cache, dynamic or static) and,
+for ours in few bits, to llama.cpp in as many (Q8_0, Q4_0; above 1: ours is faster); the share of the memory's bandwidth
+that reading the weights once a step reaches (bandwidth: a sum over 400 MB with the same threads, in the same run); how
+many greedy tokens agree with transformers'; and `nats`, what a text of 200 tokens that float32 wrote costs each, as the
+weights' precision changes it. llama.cpp decodes one prompt at a time: it has no row for more.
+Needs transformers, and for its rows llama-cpp-python: pip install -e '.[text]' transformers llama-cpp-python
 """
 
 from __future__ import annotations
@@ -17,56 +20,39 @@ import argparse
 import copy
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
-from tsuite.core import runtime
+from tsuite.core import registry, runtime
 from tsuite.core.generate import generate
 from tsuite.core.language import LanguageModel
 from tsuite.core.quantize import quantize
 from tsuite.core.sampling import Sampling
-from tsuite.core.weights import load_into
-from tsuite.domains.text import pretrained
-from tsuite.domains.text.families import FamilyConfig, LlamaConfig, Rope
+from tsuite.domains.text import finetuned
+from tsuite.domains.text.families import FamilyConfig
+from tsuite.domains.text.finetuned import Chatter
+from tsuite.domains.text.gguf import write_gguf
 
-SMOLLM2 = LlamaConfig(
-    vocabulary=49152,
-    dim=576,
-    depth=30,
-    heads=9,
-    kv_heads=3,
-    head_dim=64,
-    hidden=1536,
-    length=8192,
-    activation="silu",
-    tied=True,
-    rope=Rope(base=100000.0),
-)
 PROMPT = 32
 PEERS = ("transformers, dynamic cache", "transformers, static cache")
+FLOAT32, NARROW = "ours, float32", {"ours, int8": "int8", "ours, int4": "int4"}
+LLAMAS = {"llama.cpp, Q8_0": "q8_0", "llama.cpp, Q4_0": "q4_0"}
+RIVALS = dict(zip(NARROW, LLAMAS, strict=True))
 
 Contestant = Callable[[list[list[int]], int], list[list[int]]]
 """(prompts of equal length, new tokens) -> the new tokens of each."""
 
 
-def load(checkpoint: Path | None) -> tuple[LanguageModel, FamilyConfig]:
-    """The network of a checkpoint, or one of SmolLM2's shape with random weights."""
-    torch.manual_seed(0)
-    if checkpoint is None:
-        network, config = SMOLLM2.network(), SMOLLM2
-        for value in network.parameters():
-            if value.ndim > 1:
-                nn.init.normal_(value, std=0.1)
-    else:
-        found = pretrained.load(checkpoint, source=str(checkpoint), dtype=torch.float32)
-        network, config = found.config.network(), found.config
-        load_into(network, found.tensors)
-    return network.eval(), config
+def load(checkpoint: str | None) -> Chatter:
+    """A pretrained model, by default the card's SmolLM2."""
+    return finetuned.load_base(finetuned.locate_base(registry.card("text.phi15_zh"), checkpoint or "smollm2-135m"))
 
 
 def peer_of(network: LanguageModel, config: FamilyConfig) -> Any:
@@ -81,9 +67,9 @@ def peer_of(network: LanguageModel, config: FamilyConfig) -> Any:
     return peer
 
 
-def contestants(network: LanguageModel, narrow: LanguageModel, config: FamilyConfig) -> dict[str, Contestant]:
-    """Whom we time, by name; `narrow` is the network with int8 weights."""
-    peer = peer_of(network, config)
+def contestants(models: dict[str, LanguageModel], config: FamilyConfig) -> dict[str, Contestant]:
+    """Whom we time, by name; `models` are ours."""
+    peer = peer_of(models[FLOAT32], config)
 
     def ours(model: LanguageModel) -> Contestant:
         return lambda prompts, new: [reply.ids for reply in generate(model, prompts, Sampling(max_new=new))]
@@ -98,11 +84,37 @@ def contestants(network: LanguageModel, narrow: LanguageModel, config: FamilyCon
         return run
 
     return {
-        "ours, float32": ours(network),
-        "ours, int8": ours(narrow),
+        **{name: ours(model) for name, model in models.items()},
         PEERS[0]: theirs(),
         PEERS[1]: theirs(cache_implementation="static", disable_compile=True),
     }
+
+
+def llamas(chatter: Chatter, folder: Path, threads: int) -> dict[str, Contestant]:
+    """llama.cpp on the same weights, by name; nobody where its package is missing."""
+    try:
+        import llama_cpp  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError:
+        return {}
+
+    def contestant(kind: Any) -> Contestant:
+        path = folder / f"{kind}.gguf"
+        write_gguf(path, chatter.config, chatter.network.state_dict(), chatter.tokenizer, kind)
+        model = llama_cpp.Llama(str(path), n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False)
+
+        def run(prompts: list[list[int]], new: int) -> list[list[int]]:
+            return [list(islice(model.generate(ids, temp=0.0, repeat_penalty=1.0), new)) for ids in prompts]
+
+        return run
+
+    return {name: contestant(kind) for name, kind in LLAMAS.items()}
+
+
+def nats(network: LanguageModel, text: list[int]) -> float:
+    """Minus the log-probability of a token of the text after its first `PROMPT`, on average."""
+    with torch.inference_mode():
+        logits = network(torch.tensor([text]))[0, PROMPT - 1 : -1]
+    return float(torch.nn.functional.cross_entropy(logits.float(), torch.tensor(text[PROMPT:])))
 
 
 def bandwidth(rounds: int = 10) -> float:
@@ -133,6 +145,10 @@ def compare(who: dict[str, Contestant], *, batch: int, new: int, rounds: int) ->
             who[name](prompts, new)
             times[name].append(time.perf_counter() - start)
     peers = [min(pair) for pair in zip(*(times[name] for name in PEERS), strict=True)]
+
+    def ratio(slower: list[float], own: list[float]) -> float:
+        return round(statistics.median(b / a for a, b in zip(own, slower, strict=True)), 2)
+
     results: dict[str, Any] = {}
     for name, own in times.items():
         speeds: dict[str, Any] = {
@@ -142,7 +158,9 @@ def compare(who: dict[str, Contestant], *, batch: int, new: int, rounds: int) ->
         }
         if name not in PEERS:
             pairs = [(a, b) for x, y in zip(said[name], said[PEERS[0]], strict=True) for a, b in zip(x, y, strict=True)]
-            speeds["times_transformers"] = round(statistics.median(b / a for a, b in zip(own, peers, strict=True)), 2)
+            speeds["times_transformers"], speeds["times_float32"] = ratio(peers, own), ratio(times[FLOAT32], own)
+            if (other := RIVALS.get(name)) in times:
+                speeds["times_llama_cpp"] = ratio(times[other], own)
             speeds["same_tokens"] = f"{sum(a == b for a, b in pairs)} of {len(pairs)}"
         results[name] = speeds
     return results
@@ -154,30 +172,36 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="new tokens of each reply")
     parser.add_argument("--rounds", type=int, default=6, help="measurements of each contestant")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8], help="prompts side by side")
-    parser.add_argument("--checkpoint", type=Path, default=None, help="a GGUF file or folder (default: random weights)")
+    parser.add_argument("--checkpoint", default=None, help="a GGUF file, a folder or a name of the card")
     options = parser.parse_args()
     threads = runtime.set_threads(options.threads)
     transformers.logging.set_verbosity_error()
-    network, config = load(options.checkpoint)
-    narrow = copy.deepcopy(network)
-    quantize(narrow, "int8")
-    who = contestants(network, narrow, config)
+    chatter = load(options.checkpoint)
+    models: dict[str, Any] = {FLOAT32: chatter.network}
+    for name, kind in NARROW.items():
+        models[name] = quantize(copy.deepcopy(chatter.network), kind)
     speed = bandwidth()
     results: dict[str, Any] = {
         "machine": f"{runtime.cpu_name()}, {runtime.available_cores()} cores",
         "threads": threads,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "weights": str(options.checkpoint or "random, the shape of SmolLM2-135M"),
+        "weights": chatter.source,
         "memory_gb_per_second": round(speed / 1e9, 1),
     }
-    sizes = {"ours, float32": bytes_per_step(network), "ours, int8": bytes_per_step(narrow)}
-    for batch in options.batch:
-        found = compare(who, batch=batch, new=options.tokens, rounds=options.rounds)
-        for name, size in sizes.items():
-            steps = found[name]["tokens_per_second"] / batch
-            found[name]["share_of_bandwidth"] = round(size * steps / speed, 2)
-        results[f"batch {batch}, {PROMPT} + {options.tokens} tokens"] = found
+    prompt = torch.randint(5, 40000, (PROMPT,), generator=torch.Generator().manual_seed(1)).tolist()
+    (written,) = generate(models[FLOAT32], [prompt], Sampling(max_new=200, temperature=1.0, seed=0))
+    results["nats"] = {name: round(nats(model, prompt + written.ids), 4) for name, model in models.items()}
+    sizes = {name: bytes_per_step(model) for name, model in models.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        who, alone = contestants(models, chatter.config), llamas(chatter, Path(folder), threads)
+        for batch in options.batch:
+            there = {**who, **alone} if batch == 1 else who
+            found = compare(there, batch=batch, new=options.tokens, rounds=options.rounds)
+            for name, size in sizes.items():
+                steps = found[name]["tokens_per_second"] / batch
+                found[name]["share_of_bandwidth"] = round(size * steps / speed, 2)
+            results[f"batch {batch}, {PROMPT} + {options.tokens} tokens"] = found
     print(json.dumps(results, indent=1))
 
 
