@@ -20,18 +20,7 @@ def command(card: Card) -> Callable[..., Any]:
         if report.failures:
             raise SystemExit(2)
 
-    common = [
-        cli.CHECKPOINT,
-        cli.ENGINE,
-        cli.QUANTIZE,
-        cli.DATA,
-        cli.DEVICE,
-        cli.THREADS,
-        cli.SETTINGS,
-        cli.OUTPUT,
-        cli.JSON,
-    ]
     about = f"Score a checkpoint of {card.name} on the held-out part of its data (or of --data)."
     help = f"{about}\n\n{cli.examples(card, 'evaluate', ['', f'--data {card.data} --json'])}"
     options = card.attribute(card.evaluate_options or card.run_options)
-    return cli.make(evaluate, common, help=help, options=options, panel=card.name)
+    return cli.make(evaluate, cli.PREDICTING, help=help, options=options, panel=card.name)

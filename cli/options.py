@@ -47,6 +47,8 @@ ENGINE = parameter(
 QUANTIZE = parameter("quantize", str, "none", "weights of linear layers under torch: none, int8, int4")
 OUTPUT = parameter("output", Path | None, None, "folder for pictures and tables (default: outputs/NAME)")
 JSON = parameter("as_json", bool, False, "print exactly one JSON object on stdout, nothing else", "--json")
+PREDICTING = [CHECKPOINT, ENGINE, QUANTIZE, DATA, DEVICE, THREADS, SETTINGS, OUTPUT, JSON]
+"""What run and evaluate have in common."""
 DEBUG = parameter("debug", bool, False, "show where an error came from", "--debug")
 
 

@@ -31,18 +31,8 @@ def command(card: Card) -> Callable[..., Any]:
         if report.failures:
             raise SystemExit(2)
 
-    common = [
-        INPUTS,
-        cli.CHECKPOINT,
-        cli.ENGINE,
-        cli.QUANTIZE,
-        cli.DATA,
-        cli.DEVICE,
-        cli.THREADS,
-        cli.SETTINGS,
-        cli.OUTPUT,
-        cli.JSON,
-    ]
     usual = ["", "--json", "--checkpoint embedded --threads 1 --output out/"]
     help = f"{card.summary}\n\n{cli.examples(card, 'run', usual)}"
-    return cli.make(run, common, help=help, options=card.attribute(card.run_options), panel=card.name)
+    return cli.make(
+        run, [INPUTS, *cli.PREDICTING], help=help, options=card.attribute(card.run_options), panel=card.name
+    )

@@ -29,8 +29,6 @@ from .quantize import NONE
 from .report import Report, report
 from .task import Origin, Task
 
-GRAPHS = ("onnxruntime", "tensorrt")
-"""Engines that run what was exported."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -54,7 +52,7 @@ def bench(request: Request, ways: Sequence[Way], how: Measuring) -> Report:
     """A row for each way, piece of work and batch size."""
     usual = "torch" if exported(request.checkpoint) is None else "onnxruntime"
     ways = [replace(way, engine=usual) if way.engine == "auto" else way for way in ways]
-    if len(ways) > 1 or (ways[0].engine in GRAPHS and exported(request.checkpoint) is None):
+    if len(ways) > 1 or (ways[0].engine in engines.GRAPHS and exported(request.checkpoint) is None):
         return _compare(request, ways, how)
     (way,) = ways
     task, device = prepare(replace(request, engine=way.engine, quantize=way.quantize))
@@ -141,7 +139,7 @@ def _apart(request: Request, way: Way, how: Measuring, place: Path) -> dict[str,
         engines.need(way.engine)
     except UserError as error:
         return {"error": str(error)}
-    if way.engine in GRAPHS and exported(request.checkpoint) is None:
+    if way.engine in engines.GRAPHS and exported(request.checkpoint) is None:
         folder = place / quantize
         if not folder.exists():
             made = _tsuite("export", request.name, *given, "--quantize", quantize, "--output", str(folder))

@@ -225,9 +225,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
             continue
         seen[where] = name
         plain = tensor.cpu().contiguous()
-        storage = plain.untyped_storage()
-        if storage.nbytes() != plain.nbytes or storage.data_ptr() in owned:
-            plain = plain.clone()  # a view of a larger or an already stored tensor
+        if plain.untyped_storage().data_ptr() in owned:
+            plain = plain.clone()  # a view of what another stored tensor is a view of
         owned.add(plain.untyped_storage().data_ptr())
         kept[name] = plain
     notes = dict(metadata or {}) | ({TIED: json.dumps(tied, sort_keys=True)} if tied else {})
@@ -267,8 +266,10 @@ def load_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     Raises `UserError` where the file is missing, cut short or of another format.
     """
     with _opened(path, device) as file:
-        alone = _reader(path, file) if str(device) == "cpu" else file.get_tensor
-        read = partial(_shape_alone, file) if rehearsing() else alone
+        if rehearsing():
+            read = partial(_shape_alone, file)
+        else:
+            read = _reader(path, file) if str(device) == "cpu" else file.get_tensor
         tensors = {name: read(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         notes = file.metadata() or {}
         tied, hollow = json.loads(notes.get(TIED, "{}")), json.loads(notes.get(HOLLOW, "{}"))

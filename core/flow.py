@@ -15,6 +15,7 @@ from . import checkpoint, engines, registry, runtime
 from .errors import UserError
 from .export import folder as graphs
 from .files import made
+from .options import NONE
 from .progress import bar, fetching
 from .report import Report, describe, report
 from .sources import cache_folder
@@ -31,7 +32,7 @@ class Request:
     checkpoint: str | None = None
     data: str | None = None
     engine: str = "auto"
-    quantize: str = "none"
+    quantize: str = NONE
     device: str = "auto"
     threads: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)

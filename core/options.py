@@ -19,6 +19,9 @@ from .errors import UserError, near
 
 T = TypeVar("T")
 
+NONE, KINDS = "none", ("int8", "int4")
+"""What weights are narrowed to, and the word for those that are not."""
+
 
 def option(default: Any, help: str, *, choices: tuple[str, ...] = ()) -> Any:
     """A dataclass field with the sentence (and unit) that `--help` shows, and the words it may take if they are few."""
@@ -130,7 +133,7 @@ class ExportOptions(Options):
     """What every export is told; a model with formats of its own extends it."""
 
     format: str = option("onnx", "onnx, or torch: torch's exported program", choices=("onnx", "torch"))
-    quantize: str = option("none", "weights of the graphs", choices=("none", "int8", "int4"))
+    quantize: str = option(NONE, "weights of the graphs", choices=(NONE, *KINDS))
     opset: int = option(20, "of ONNX, 18 to 23; a runtime that is older than a graph refuses it")
 
 

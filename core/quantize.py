@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from .errors import UserError, near
 from .heads import LanguageHead
+from .options import KINDS, NONE
 from .rehearsal import place
+from .runtime import give_back
 
-NONE, KINDS = "none", ("int8", "int4")
 FAULT = {"int8": 0.04, "int4": 0.2}
 """The largest error of narrow weights, as a share of their mean size. Weights drawn from a normal distribution have
 0.01 and 0.1; a few far above the rest widen the steps, and the rest drowns in them."""
@@ -157,6 +158,7 @@ def quantize(network: nn.Module, kind: str = "int8", *, device: str = "cpu") -> 
         child = getattr(parent, last)
         few = "int8" if isinstance(parent, LanguageHead) else kind
         setattr(parent, last, _narrow(child, few, packed=packed).train(child.training))
+        give_back()  # the next layer's wide weights hardly fit into the gaps beside this one's narrow ones
     return network
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..attention import MultiHeadAttention
 from ..errors import UserError, near
 from ..nf4 import NF4Linear
+from ..runtime import give_back
 from .linear import AdaptedLinear, Base, BottleneckLinear, LowRankLinear, ScaledLinear
 from .method import Method
 from .prompts import PrefixedAttention, PromptedModel, add_prompt
@@ -58,6 +59,7 @@ def _adapt(network: nn.Module, method: Method, names: Iterable[str], like: Mappi
     if method.kind == "qlora":
         for name in body(network):
             _replace(network, name, NF4Linear(cast(nn.Linear, network.get_submodule(name))))
+            give_back()  # the next layer's wide weights hardly fit into the gaps beside this one's narrow ones
     for name in names:
         base = network.get_submodule(name)
         assert isinstance(base, (nn.Linear, NF4Linear))

@@ -159,8 +159,11 @@ class BottleneckLinear(AdaptedLinear):
 
 def _place(base: Base) -> dict[str, Any]:
     """Where adapters live, and their precision: float32 at least, for small steps would be lost in 16 bits."""
-    weight = base.bias if base.bias is not None else base.weight
-    return {"device": weight.device, "dtype": torch.promote_types(weight.dtype, torch.float32)}
+    if isinstance(base, NF4Linear):  # whose `weight` would be widened to be asked
+        device, dtype = base.codes.device, base.dtype
+    else:
+        device, dtype = base.weight.device, base.weight.dtype
+    return {"device": device, "dtype": torch.promote_types(dtype, torch.float32)}
 
 
 def _squares(weight: Tensor) -> Tensor:

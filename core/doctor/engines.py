@@ -18,8 +18,7 @@ from .check import Check, notice
 
 LIMIT = 120.0
 """Seconds that starting may take: TensorRT builds an engine first."""
-TENSORRT = "TensorrtExecutionProvider"
-CUDA = "CUDAExecutionProvider"
+_, CUDA, TENSORRT = session.TRIED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,16 +100,11 @@ def tensorrt(started: Started, system: System, gpu: bool) -> Check:
 
 def _kept() -> str:
     """How many sets of engines are kept, and how many of them are of other GPUs or versions."""
-    import torch
+    from ..engines import tensorrt
 
-    from ..engines import tensorrt as engine
-    from ..sources import cache_folder
-
-    capability = "".join(map(str, torch.cuda.get_device_capability()))
-    names = [path.name for path in (cache_folder() / "tensorrt").glob("*-sm*") if path.is_dir()]
-    ours = sum(name.endswith(f"-sm{capability}-{engine._version()}") for name in names)
-    others = f" ({len(names) - ours} of another GPU or version, which are left alone)" if len(names) > ours else ""
-    return f"; engines are kept for {ours} exported model{'' if ours == 1 else 's'}{others}"
+    ours, others = tensorrt.kept()
+    more = f" ({others} of another GPU or version, which are left alone)" if others else ""
+    return f"; engines are kept for {ours} exported model{'' if ours == 1 else 's'}{more}"
 
 
 def checks(system: System, device: Any) -> tuple[Check, Check]:

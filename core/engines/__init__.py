@@ -12,7 +12,9 @@ from ..precision import narrow, narrowly
 from ..quantize import NONE, check
 from ..task import Task
 
-ENGINES = ("auto", "torch", "onnxruntime", "tensorrt")
+GRAPHS = ("onnxruntime", "tensorrt")
+"""Engines that run what was exported."""
+ENGINES = ("auto", "torch", *GRAPHS)
 
 
 def graphs_of(engine: str, checkpoint: str | None) -> Mapping[str, Any] | None:
@@ -21,7 +23,7 @@ def graphs_of(engine: str, checkpoint: str | None) -> Mapping[str, Any] | None:
         raise UserError(f"There is no engine {engine!r}.", near(engine, ENGINES))
     found = exported(checkpoint)
     if found is None:
-        if engine in ("onnxruntime", "tensorrt"):
+        if engine in GRAPHS:
             raise UserError(
                 f"--engine {engine} runs exported models, and {checkpoint or 'the default checkpoint'} is none.",
                 "First: tsuite export NAME --output exported/   then: --checkpoint exported/",
@@ -40,7 +42,7 @@ def load(
     *,
     settings: Mapping[str, Any] | None = None,
     engine: str = "auto",
-    quantize: str = "none",
+    quantize: str = NONE,
     device: Any = "cpu",
     threads: int = 1,
 ) -> tuple[Task, list[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..options import NONE
 from ..sources import cache_folder
 from . import onnxruntime
 
@@ -44,20 +45,34 @@ def start(
     return onnxruntime.start(
         folder, facts, device="cuda", threads=threads, wanted=("tensorrt",),
         settings={"tensorrt": {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(place),
-                               "trt_timing_cache_enable": True, "trt_fp16_enable": facts["quantize"] == "none"}},
+                               "trt_timing_cache_enable": True, "trt_fp16_enable": facts["quantize"] == NONE}},
     )  # fmt: skip
 
 
 def built_for(folder: Path, facts: Mapping[str, Any]) -> Path:
     """Where the engines of these graphs for this GPU are kept."""
-    import torch
-
     from ..checkpoint import digest
 
     graphs = "".join(digest(folder / f"{one['name']}.onnx") for one in facts["graphs"])
-    name = hashlib.sha256(graphs.encode()).hexdigest()[:16]
-    capability = "sm" + "".join(map(str, torch.cuda.get_device_capability()))
-    return cache_folder() / "tensorrt" / f"{name}-{capability}-{_version()}"
+    return _cache() / f"{hashlib.sha256(graphs.encode()).hexdigest()[:16]}{_suits()}"
+
+
+def kept() -> tuple[int, int]:
+    """For how many exported models engines are kept that suit this GPU and version, and how many that do not."""
+    names = [path.name for path in _cache().glob("*-sm*") if path.is_dir()]
+    ours = sum(name.endswith(_suits()) for name in names)
+    return ours, len(names) - ours
+
+
+def _cache() -> Path:
+    return cache_folder() / "tensorrt"
+
+
+def _suits() -> str:
+    """How the name of a folder ends whose engines suit this GPU and version."""
+    import torch
+
+    return f"-sm{''.join(map(str, torch.cuda.get_device_capability()))}-{_version()}"
 
 
 def _version() -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .. import checkpoint, pretrained
 from ..errors import UserError
+from ..options import NONE
 from ..task import Task
 from . import graph as graphs
 
@@ -29,7 +30,7 @@ def write(task: Task, folder: Path, options: Any) -> list[str]:
     Raises UserError where the model has none, or an operator that the format lacks.
     """
     made = list(task.graphs())
-    if options.quantize != "none" and options.format != "onnx":
+    if options.quantize != NONE and options.format != "onnx":
         raise UserError("Weights are narrowed for --format onnx.", "Or run it with: tsuite run NAME --quantize int8")
     need_room(folder, task.network, [one.module for one in made])
     task.save_plain(folder)
@@ -41,7 +42,7 @@ def write(task: Task, folder: Path, options: Any) -> list[str]:
             graphs.write_torch(one, path)
             continue
         graphs.write_onnx(one, path, opset=options.opset)
-        if options.quantize != "none":
+        if options.quantize != NONE:
             from .narrow import narrow
 
             narrow(path, options.quantize)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, missing_extra
+from .quiet import quietly
 
 OPSET = 20
 """Of ONNX, where nobody asks for another: what the runtimes of 2024 and later know."""
 OPSETS = range(18, 24)
 """Those that torch's exporter writes."""
+LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")
+"""Where torch's exporters talk."""
 WHOLE = "whole"
 """The kind of a graph that no engine puts in place: for other programs, which have the graphs alone."""
 
@@ -100,7 +101,7 @@ def write_onnx(graph: Graph, path: Path, *, opset: int = OPSET) -> None:
     own: dict[str, Any] = {}
     if "custom_translation_table" in inspect.signature(torch.onnx.export).parameters:
         own["custom_translation_table"] = translations(opset)
-    with _quietly(), _said(graph), apart(graph.module):
+    with quietly(*LOGGERS), _said(graph), apart(graph.module):
         torch.onnx.export(
             graph.module.eval(), tuple(graph.inputs.values()), str(path), input_names=list(graph.inputs),
             output_names=list(graph.outputs), dynamic_shapes=_shapes(graph),
@@ -111,7 +112,7 @@ def write_onnx(graph: Graph, path: Path, *, opset: int = OPSET) -> None:
 @torch.no_grad()
 def write_torch(graph: Graph, path: Path) -> None:
     """The graph as torch's exported program (`torch.export.load` reads it)."""
-    with _quietly(), _said(graph):
+    with quietly(*LOGGERS), _said(graph):
         program = torch.export.export(
             graph.module.eval(), tuple(graph.inputs.values()), dynamic_shapes=_shapes(graph), strict=False
         )
@@ -124,22 +125,6 @@ def _shapes(graph: Graph) -> tuple[Any, ...]:
     kinds = [argument.kind for argument in inspect.signature(graph.module.forward).parameters.values()]
     named = kinds.index(inspect.Parameter.VAR_POSITIONAL) if inspect.Parameter.VAR_POSITIONAL in kinds else len(free)
     return (*free[:named], *([tuple(free[named:])] if free[named:] else []))
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what the exporter tells its own developers."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 @contextmanager

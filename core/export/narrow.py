@@ -7,10 +7,7 @@ weights in 4 bits with a scale for each 32 of them, activations as they are. A p
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import torch
 
 from ..errors import missing_extra
 from ..quantize import fits_8_bits
+from .quiet import quietly
 
 BLOCK = 32
 """Weights that share a scale, in 4 bits."""
@@ -35,7 +33,7 @@ def narrow(path: Path, kind: str) -> None:
     fresh = path.with_suffix(".narrow.onnx")
     model = onnx.load(str(path))
     wide = list(_misfits(model.graph))
-    with _quietly():
+    with quietly("", "onnxruntime.quantization.matmul_nbits_quantizer"):
         if kind == "int8":
             quantization.quantize_dynamic(
                 str(path), str(fresh), per_channel=True, weight_type=quantization.QuantType.QInt8,
@@ -61,19 +59,3 @@ def _misfits(graph: Any) -> Iterator[str]:
             turned = any(one.name == "transB" and one.i for one in node.attribute)
             if weight.ndim == 2 and not fits_8_bits(weight if turned else weight.T):
                 yield from (node.name, f"{node.name}_MatMul")  # what the tools make of a Gemm
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what the tools tell people at their own command lines."""
-    loggers = [logging.getLogger(), logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -61,8 +61,7 @@ class Recogniser:
         return network(batch)
 
     def pieces(self, batch: Any) -> list[Any]:
-        """See `ASRTask.pieces`."""
-        return pieces(batch)
+        return pieces(self.network, batch)
 
     def parameter_groups(self, options: Any) -> list[dict[str, Any]]:
         return [{"params": [value for value in self.network.parameters() if value.requires_grad]}]

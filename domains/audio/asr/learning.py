@@ -89,7 +89,13 @@ def _joined(pairs: list[tuple[Tensor, str]], share: float, generator: torch.Gene
     return found
 
 
-def pieces(batch: SpeechBatch | WrittenBatch) -> list[Any]:
+def pieces(network: nn.Module, batch: SpeechBatch | WrittenBatch) -> list[Any]:
+    """What a step computes one after the other. With batch norm all at once: its statistics are those of all
+    recordings together."""
+    return [batch] if any(isinstance(module, nn.BatchNorm1d) for module in network.modules()) else cut(batch)
+
+
+def cut(batch: SpeechBatch | WrittenBatch) -> list[Any]:
     """The batch in batches of at most `TOGETHER` samples, of whole recordings; padding stays, so each computes what it
     did among all."""
     rows = max(1, TOGETHER // batch.waveforms.shape[1])

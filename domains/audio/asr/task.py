@@ -286,8 +286,7 @@ class ASRTask(Task):
         return network(batch)
 
     def pieces(self, batch: Any) -> Sequence[Any]:
-        whole = any(isinstance(module, nn.BatchNorm1d) for module in self.network.modules())
-        return [batch] if whole else pieces(batch)  # its statistics are those of all recordings together
+        return pieces(self.network, batch)
 
     def weight(self, batch: Any) -> float:
         assert self.learner is not None

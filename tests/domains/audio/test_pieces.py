@@ -6,7 +6,7 @@ import pytest
 import torch
 from tsuite.domains.audio.asr import learning
 from tsuite.domains.audio.asr.config import ConformerConfig
-from tsuite.domains.audio.asr.learning import CTCLearner, SpeechBatch, WrittenBatch, pieces
+from tsuite.domains.audio.asr.learning import CTCLearner, SpeechBatch, WrittenBatch, cut
 from tsuite.domains.audio.asr.model import ConformerCTC
 from tsuite.domains.audio.asr.recognisers import CTCRecogniser
 
@@ -36,13 +36,13 @@ def learner() -> CTCLearner:
 
 @pytest.mark.parametrize("together", [1, 2 * 19_200 + 5])
 def test_gradients_are_what_they_were(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(pieces(batch())) == 1
+    assert len(cut(batch())) == 1
     monkeypatch.setattr(learning, "TOGETHER", together)
-    cut = pieces(batch())
-    assert len(cut) == (5 if together == 1 else 3)
-    assert torch.equal(torch.cat([piece.targets for piece in cut]), batch().targets)
+    smaller = cut(batch())
+    assert len(smaller) == (5 if together == 1 else 3)
+    assert torch.equal(torch.cat([piece.targets for piece in smaller]), batch().targets)
     gradients = []
-    for parts in ([batch()], cut):
+    for parts in ([batch()], smaller):
         made = learner()
         for part in parts:
             made(part).backward()
@@ -58,7 +58,7 @@ def test_rows_that_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     made = WrittenBatch(
         waveforms=torch.rand(3, 10), lengths=torch.tensor([10, 8, 6]), tokens=tokens, targets=tokens + 1
     )
-    found = pieces(made)
+    found = cut(made)
     assert [len(piece.tokens) for piece in found] == [2, 1]
     for name, value in vars(made).items():
         assert torch.equal(torch.cat([getattr(piece, name) for piece in found]), value)
