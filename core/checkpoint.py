@@ -240,6 +240,32 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         raise OSError(errno.ENOSPC if _is_full(error) else errno.EIO, str(error), str(path)) from error
 
 
+def write_tensors(path: Path, makers: Mapping[str, Callable[[], Tensor]]) -> None:
+    """As `save_tensors`, for tensors that are made here, one at a time: they need not all fit into the memory. Names
+    with one maker are names of one tensor."""
+    room = 64 + sum(2 * len(json.dumps(name)) + 192 for name in makers)
+    room += -room % 8
+    places: dict[str, Any] = {}
+    tied: dict[str, str] = {}
+    first: dict[Callable[[], Tensor], str] = {}
+    with path.open("wb") as file:
+        file.seek(8 + room)  # the header goes there when all shapes are known, filled up with blanks
+        for name, make in makers.items():
+            if make in first:
+                tied[name] = first[make]
+                continue
+            first[make] = name
+            tensor = make().detach().cpu().contiguous()
+            begin = file.tell() - 8 - room
+            file.write(tensor.flatten().view(torch.uint8).numpy().data)
+            places[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape),
+                            "data_offsets": [begin, file.tell() - 8 - room]}  # fmt: skip
+        notes = {"__metadata__": {TIED: json.dumps(tied, sort_keys=True)}} if tied else {}
+        file.seek(0)
+        header = json.dumps(notes | places, separators=(",", ":"), ensure_ascii=False).encode()
+        file.write(room.to_bytes(8, "little") + header.ljust(room))
+
+
 def _order_header(path: Path) -> None:
     """Put the metadata in order: safetensors writes it in a random one, so equal checkpoints would differ in bytes."""
     with path.open("r+b") as file:
@@ -305,6 +331,7 @@ _FACTS = 1 << 16
 _DTYPES = {"BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
            "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32,
            "F64": torch.float64}  # fmt: skip
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 def _shape_alone(file: Any, name: str) -> Tensor:

@@ -13,9 +13,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,6 +50,10 @@ class Row:
         tensors = [tensor.t() if self.transpose else tensor for tensor in tensors]
         return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
+    def joined(self, theirs: Mapping[str, Tensor], parts: Sequence[str]) -> Tensor:
+        """The same by their names."""
+        return self.join([theirs[part] for part in parts])
+
     def split(self, tensor: Tensor) -> list[Tensor]:
         """Our one tensor as their parts."""
         if len(self.parts) == 1:  # of any shape, a lone number too
@@ -58,6 +63,33 @@ class Row:
         else:
             pieces = tensor.chunk(len(self.parts))
         return [piece.t().contiguous() if self.transpose else piece.contiguous() for piece in pieces]
+
+
+class Lazy(Mapping[str, Tensor]):
+    """Tensors that are made when they are asked for, each time anew; names with one maker are names of one tensor."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
+        self.makers = dict(makers)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.makers[name]()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.makers  # Mapping's own would make the tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.makers)
+
+    def __len__(self) -> int:
+        return len(self.makers)
+
+    def all(self) -> dict[str, Tensor]:
+        """Every one of them, made once."""
+        made: dict[Callable[[], Tensor], Tensor] = {}
+        for make in self.makers.values():
+            if make not in made:
+                made[make] = make()
+        return {name: made[make] for name, make in self.makers.items()}
 
 
 class KeyTable:
@@ -74,7 +106,12 @@ class KeyTable:
 
     def to_ours(self, theirs: Mapping[str, Tensor], *, source: str = "the checkpoint") -> dict[str, Tensor]:
         """Their tensors under our names. Raises UserError for a key that is missing or that nobody accounts for."""
-        ours, used = {}, set()
+        return self.lazily(theirs, source=source).all()
+
+    def lazily(self, theirs: Mapping[str, Tensor], *, source: str = "the checkpoint") -> Lazy:
+        """The same, but theirs are only read when one of ours is asked for."""
+        ours: dict[str, Callable[[], Tensor]] = {}
+        used = set()
         for row in self.rows:
             for layer in _layers(row.parts, theirs):
                 parts = [part.format(layer) for part in row.parts]
@@ -83,12 +120,12 @@ class KeyTable:
                     continue
                 if missing:
                     raise UserError(f"{source} lacks {missing[0]!r}.", near(missing[0], theirs, most=5))
-                ours[row.ours.format(layer)] = row.join([theirs[part] for part in parts])
+                ours[row.ours.format(layer)] = partial(row.joined, theirs, parts)
                 used.update(parts)
         left = [key for key in theirs if key not in used and not any(drop.fullmatch(key) for drop in self.drops)]
         if left:
             raise UserError(f"{source} holds {len(left)} tensors that this model has no place for: {_few(left)}.")
-        return ours
+        return Lazy(ours)
 
     def to_theirs(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Our tensors under their names. Raises UserError for one of ours that the table does not know."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from ...core import checkpoint
 from ...core.errors import UserError, missing_extra
+from ...core.weights import Lazy
 from . import families
 from .families import FamilyConfig
 from .tokenizer import Tokenizer
@@ -26,6 +29,8 @@ Kind = Literal["f16", "q8_0", "q4_0"]
 """How matrices are stored: in half precision, or as numbers of 8 or 4 bits with a scale for every 32 (Q8_0, Q4_0)."""
 KINDS = {"f16": "F16", "q8_0": "Q8_0", "q4_0": "Q4_0"}
 """As the `gguf` package names them."""
+SLICE = 1 << 20
+"""Bytes of the file that are dequantised at once, which takes many times as much for a moment."""
 
 
 class Fields(Mapping[str, Any]):
@@ -49,7 +54,7 @@ class Contents:
     """What a GGUF file holds, in our terms."""
 
     config: FamilyConfig
-    tensors: dict[str, Tensor]
+    tensors: Lazy
     tokenizer: Tokenizer
 
 
@@ -63,23 +68,31 @@ def library() -> Any:
 
 
 def read(path: Path) -> Contents:
-    """Configuration, tensors (float32, our names) and tokenizer of a GGUF file.
+    """Configuration, tensors (float32, our names, each dequantised when it is asked for) and tokenizer of a GGUF file.
 
-    Raises UserError for a file that is cut short or no GGUF, and for a model or tokenizer that is not supported.
+    Raises UserError for a file that is cut short or no GGUF, and for a model or tokenizer that is not supported; an
+    encoding that cannot be read shows when a tensor is asked for.
     """
     gguf = library()
-    try:
+    with _readable(path):
         reader = gguf.GGUFReader(path)
-        theirs = {tensor.name: _floats(tensor) for tensor in reader.tensors}
+        theirs = Lazy({tensor.name: partial(_floats, path, tensor) for tensor in reader.tensors})
         fields = Fields(reader)
         config = families.from_gguf(fields, theirs)
         tokenizer = Tokenizer.from_gguf(fields)
+    return Contents(config=config, tensors=config.read_gguf(theirs, source=str(path)), tokenizer=tokenizer)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What the library says of a damaged file, as a sentence."""
+    try:
+        yield
     except (ValueError, IndexError, KeyError, OSError, NotImplementedError) as error:
         raise UserError(
             f"{path} cannot be read as GGUF ({error}): it is cut short, damaged or of another format.",
             "Copy or download it again.",
         ) from error
-    return Contents(config=config, tensors=config.read_gguf(theirs, source=str(path)), tokenizer=tokenizer)
 
 
 def write_gguf(
@@ -144,7 +157,14 @@ def _kind(name: str, tensor: Tensor, kind: Kind) -> Any:
     return types[KINDS[kind]] if tensor.shape[-1] % 32 == 0 else types.F16
 
 
-def _floats(tensor: Any) -> Tensor:
+def _floats(path: Path, tensor: Any) -> Tensor:
     """A tensor of the file as float32, dequantised where it has to be."""
-    values = library().quants.dequantize(tensor.data, tensor.tensor_type)
-    return torch.from_numpy(np.array(values, dtype=np.float32))  # a copy: the file's own memory cannot be written
+    with _readable(path):
+        held = tensor.data.reshape(-1, tensor.data.shape[-1])
+        rows = max(1, SLICE // held.shape[1])
+        values = np.empty(tuple(map(int, reversed(tensor.shape))), dtype=np.float32)
+        filled = values.reshape(len(held), -1)
+        for start in range(0, len(held), rows):
+            part = slice(start, start + rows)
+            filled[part] = library().quants.dequantize(held[part], tensor.tensor_type)
+    return torch.from_numpy(values)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -25,6 +26,9 @@ from ...core.sources.digest import silent
 from . import families
 from .families import FamilyConfig
 from .tokenizer import Tokenizer, match_rows
+
+if TYPE_CHECKING:
+    from .gguf import Contents
 
 FORMAT = 1
 """Goes up when what is kept changes, so that older entries are made anew."""
@@ -104,19 +108,22 @@ def _from_gguf(file: Path, source: str) -> Foundation:
     from . import gguf
 
     fresh = gguf.read(file)
-    found = Foundation(
-        config=fresh.config, tensors=fresh.tensors, tokenizer=fresh.tokenizer, source=source, sha256=digest
-    )
+    notices: tuple[str, ...] = ()
     try:
         with locked(entry.name, silent, file.name):
-            checkpoint.write(entry, lambda folder: _keep(folder, found))
+            checkpoint.write(entry, lambda folder: _keep(folder, fresh))
+        if (kept := _kept(entry, source, digest)) is not None:  # in the file, where it takes no memory
+            return kept
     except UserError as error:  # a cache that cannot be written costs time, and nothing else
-        return replace(found, notices=(f"The converted checkpoint could not be kept: {error.what}",))
-    return found
+        notices = (f"The converted checkpoint could not be kept: {error.what}",)
+    return Foundation(
+        config=fresh.config, tensors=fresh.tensors.all(), tokenizer=fresh.tokenizer, source=source, sha256=digest,
+        notices=notices,
+    )  # fmt: skip
 
 
-def _keep(folder: Path, found: Foundation) -> None:
-    checkpoint.save_tensors(folder / WEIGHTS, found.tensors)
+def _keep(folder: Path, found: Contents) -> None:
+    checkpoint.write_tensors(folder / WEIGHTS, found.tensors.makers)
     found.tokenizer.save(folder)
     text = json.dumps({"family": found.config.family, "fields": found.config.fields()}, indent=1)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tsuite.core import checkpoint
 from tsuite.core.errors import UserError
 
@@ -233,3 +235,40 @@ def test_importing_it_is_light():
     program = "import sys, tsuite.core.checkpoint; print([m for m in ('accelerate', 'peft') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_tensors_made_one_at_a_time(tmp_path: Path) -> None:
+    """Each is written and gone before the next is made; the file is what any reader of the format takes."""
+    values = {
+        "first.weight": torch.randn(300, 7), "half": torch.randn(3, 2).half(), "brain": torch.randn(5).bfloat16(),
+        "none": torch.empty(0, 4), "one": torch.tensor(3), "truth": torch.tensor([True, False]),
+        "über": torch.randn(4, 6).t(), "head.weight": torch.empty(0),
+    }  # fmt: skip
+    made: list[weakref.ref[torch.Tensor]] = []
+    calls: list[str] = []
+
+    def maker(name: str):
+        def make() -> torch.Tensor:
+            assert all(one() is None for one in made)
+            calls.append(name)
+            tensor = values[name].clone()
+            made.append(weakref.ref(tensor))
+            return tensor
+
+        return make
+
+    makers = {name: maker(name) for name in values if name != "head.weight"}
+    makers["head.weight"] = makers["first.weight"]
+    path = tmp_path / "model.safetensors"
+    checkpoint.write_tensors(path, makers)
+    assert calls == [name for name in values if name != "head.weight"]
+    values["head.weight"] = values["first.weight"]
+    found = checkpoint.load_tensors(path)
+    assert found.keys() == values.keys()
+    for name, value in values.items():
+        assert torch.equal(found[name], value), name
+        assert found[name].dtype == value.dtype
+    assert found["head.weight"] is found["first.weight"]
+    theirs = load_file(path)
+    assert all(torch.equal(theirs[name], values[name]) for name in theirs)
+    assert set(values) - set(theirs) == {"head.weight"}

@@ -14,7 +14,7 @@ from tsuite.core.errors import UserError
 from tsuite.core.heads import LanguageHead
 from tsuite.core.layers import RMSNorm
 from tsuite.core.positions import Alibi, Rotary
-from tsuite.core.weights import KeyTable, Row, best_table, count_parameters, load_into
+from tsuite.core.weights import KeyTable, Lazy, Row, best_table, count_parameters, load_into
 
 TABLE = KeyTable(
     Row("embed.weight", "wte"),
@@ -202,3 +202,24 @@ def test_count_parameters() -> None:
     assert count_parameters(network, trainable=True) == 25
     network[1] = network[0]
     assert count_parameters(network) == 16
+
+
+def test_theirs_are_read_when_ours_are_asked_for() -> None:
+    given, asked = theirs(), []
+
+    def maker(name: str) -> Callable[[], Tensor]:
+        def make() -> Tensor:
+            asked.append(name)
+            return given[name]
+
+        return make
+
+    lazy = TABLE.lazily(Lazy({name: maker(name) for name in given}))
+    whole = TABLE.to_ours(given)
+    assert lazy.keys() == whole.keys()
+    assert not asked
+    assert torch.equal(lazy["blocks.1.qkv"], whole["blocks.1.qkv"])
+    assert asked == ["h.1.q", "h.1.k", "h.1.v"]
+    assert all(torch.equal(value, whole[name]) for name, value in lazy.all().items())
+    tied = Lazy({"a": lazy.makers["embed.weight"], "b": lazy.makers["embed.weight"]}).all()
+    assert tied["a"] is tied["b"]

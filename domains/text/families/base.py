@@ -11,19 +11,20 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from torch import Tensor
 
 from ....core.errors import UserError
 from ....core.language import LanguageModel
 from ....core.layers import ACTIVATIONS
-from ....core.weights import KeyTable, Row
+from ....core.weights import KeyTable, Lazy, Row
 from .rope import Rope
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+Held = TypeVar("Held")
 HEAD, EMBEDDING = "head.projection.weight", "tokens.weight"
 BLOCK = "decoder.blocks.{}"
 
@@ -135,15 +136,17 @@ class FamilyConfig(ABC):
         """Our tensors under Hugging Face's names, a tied head left out."""
         return self.table().to_theirs(self._untie(ours))
 
-    def read_gguf(self, theirs: Mapping[str, Tensor], *, source: str = "the file") -> dict[str, Tensor]:
-        """GGUF's tensors (dequantised) under our names. Raises UserError for missing or unknown ones."""
-        return self._tie(self.gguf_table(theirs).to_ours(theirs, source=source))
+    def read_gguf(self, theirs: Mapping[str, Tensor], *, source: str = "the file") -> Lazy:
+        """GGUF's tensors (dequantised) under our names, read when they are asked for. Raises UserError for missing or
+        unknown ones."""
+        ours = self.gguf_table(theirs).lazily(theirs, source=source).makers
+        return Lazy(self._tie(ours))
 
     def write_gguf(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Our tensors as GGUF has them, a tied head left out."""
         return self.gguf_table().to_theirs(self._untie(ours))
 
-    def _tie(self, ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _tie(self, ours: dict[str, Held]) -> dict[str, Held]:
         return ours | {HEAD: ours[EMBEDDING]} if self.tied else ours
 
     def _untie(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor
 
+from ....core.weights import Lazy
 from .gated import GatedConfig
 from .settings import refuse
 
@@ -39,15 +41,16 @@ class LlamaConfig(GatedConfig):
         bias = {"attention_bias": self.qkv_bias, "mlp_bias": False}
         return {"architectures": ["LlamaForCausalLM"], "model_type": "llama", **super().to_hf(), **bias}
 
-    def read_gguf(self, theirs: Mapping[str, Tensor], *, source: str = "the file") -> dict[str, Tensor]:
-        return super().read_gguf(
-            {key: self._reorder(key, value, out=False) for key, value in theirs.items()}, source=source
-        )
+    def read_gguf(self, theirs: Mapping[str, Tensor], *, source: str = "the file") -> Lazy:
+        return super().read_gguf(Lazy({key: partial(self._halves, theirs, key) for key in theirs}), source=source)
 
     def write_gguf(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         theirs = {key: self._reorder(key, value, out=True) for key, value in super().write_gguf(ours).items()}
         factors = self.rope.factors(self.head_dim)
         return theirs if factors is None else {**theirs, "rope_freqs.weight": factors}
+
+    def _halves(self, theirs: Mapping[str, Tensor], key: str) -> Tensor:
+        return self._reorder(key, theirs[key], out=False)
 
     def _reorder(self, key: str, tensor: Tensor, *, out: bool) -> Tensor:
         """Rows of queries and keys [HD, C] between halves (ours) and neighbours (GGUF; `out`)."""
