@@ -54,6 +54,8 @@ class Session:
     def __init__(self, path: Path, without: Sequence[str] = ()) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+        # Threads that wait for work in a loop would otherwise go on doing so while the next contestant runs.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         self.session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=[*SLOW, *without]
         )
@@ -243,8 +245,11 @@ def decisions(folder: Path, peers: Path) -> Iterator[Row]:
     held = keys[:, :, :, :57], values[:, :, :, :57]
     # ONNX Runtime 1.32 turns optimum's graph into one that fails, unless it leaves its reshapes alone.
     theirs = Session(peers / "model.onnx", ["ReshapeFusion"]).with_(told, "action_preds")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as beside any graph: its threads and the runtime's would take the cores from each other
     yield "decisions, all of 20 steps", PEER, {"ours": lambda: act(0, empty, empty)[0], PEER: theirs}
     yield "decisions, the last of 20 steps", PEER, {"ours": lambda: act(19, *held)[0], PEER: lambda: theirs()[:, -1:]}
+    torch.set_num_threads(threads)
 
 
 def wav2vec2(folder: Path, peers: Path) -> Iterator[Row]:

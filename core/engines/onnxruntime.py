@@ -12,9 +12,6 @@ from torch import Tensor
 from ..errors import UserError, missing_extra
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
-STEPS = ("step", "decoder")
-"""Graphs that run many times for one answer. The threads of one graph wait for work in a loop, which is fastest for it;
-those of all others sleep meanwhile, or they would take the cores from each other."""
 SLOW = ("SkipLayerNormFusion",)
 """Optimisations of graphs that make a CPU slower: a sum and its norm as one operator take ten times as long as the norm
 by itself (onnxruntime 1.32)."""
@@ -52,13 +49,13 @@ def start(
         told.append("This onnxruntime has no CUDA provider: the CPU runs the graphs. See: tsuite doctor")
     if providers == [(PROVIDERS["cpu"], {})]:
         torch.set_num_threads(1)  # its own threads, which wait for work in a loop, would take the cores from the graphs
-    busiest = next((one["name"] for one in facts["graphs"] if one["kind"] in STEPS), facts["graphs"][0]["name"])
     runs = {}
     for one in facts["graphs"]:
         path = folder / f"{one['name']}.onnx"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(one["name"] == busiest)))
+        # Threads wait for work in a loop while their graph runs, and not on: they would take the cores from the next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             session = onnxruntime.InferenceSession(
                 str(path), options, providers=providers, disabled_optimizers=list(SLOW) if len(providers) == 1 else None
