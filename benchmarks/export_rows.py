@@ -155,7 +155,8 @@ def language(name: str, graphs: list[Graph], folder: Path, peers: Path, sizes: t
     """A language model's step after a past, and a prompt, of these sizes; logits for every token on both sides."""
     step, head = (ours(graph, folder) for graph in graphs)
     theirs = Session(peers / "model.onnx")
-    layers, _, heads, _, width = graphs[0].inputs["keys"].shape
+    _, heads, _, width = graphs[0].inputs["keys_0"].shape
+    layers = sum(one.startswith("keys_") for one in graphs[0].inputs)
     for what, new, past in (("step", 1, sizes[0]), ("prompt", sizes[1], 0)):
         given, asked = _after(past, new, (layers, heads, width))
         given["told"] = torch.zeros(1, graphs[1].inputs["hidden"].shape[-1])
@@ -170,11 +171,17 @@ def _after(past: int, new: int, shape: tuple[int, int, int], kind: str = "") -> 
     keys, values = torch.randn(2, layers, 1, heads, past, width).unbind()
     tokens, positions = torch.randint(3, 60, (1, new)), torch.arange(past, past + new)[None]
     keep = torch.ones(1, past + new, dtype=torch.bool)
-    given = {"tokens": tokens, "positions": positions, "keep": keep, "keys": keys, "values": values}
+    given = {"tokens": tokens, "positions": positions, "keep": keep, **_held(keys, values)}
     asked = {"input_ids": tokens, "attention_mask": keep.long(), "position_ids": positions}
     for layer, (key, value) in enumerate(zip(keys, values, strict=True)):
         asked[f"past_key_values.{layer}{kind}.key"], asked[f"past_key_values.{layer}{kind}.value"] = key, value
     return given, asked
+
+
+def _held(keys: Any, values: Any) -> dict[str, Any]:
+    """Keys and values [L, B, K, S, D] as our steps take them."""
+    kinds = {"keys": keys, "values": values}
+    return {f"{kind}_{layer}": one for kind, block in kinds.items() for layer, one in enumerate(block)}
 
 
 def _both(step: Session, head: Session, given: Mapping[str, Any]) -> Work:
@@ -235,8 +242,8 @@ def decisions(folder: Path, peers: Path) -> Iterator[Row]:
             1, 2
         )
         x, *new = session.run({
-            "x": tokens, "positions": torch.arange(3 * first, 60)[None], "mask": mask[:, 3 * first :], "keys": keys,
-            "values": values,
+            "x": tokens, "positions": torch.arange(3 * first, 60)[None], "mask": mask[:, 3 * first :],
+            **_held(keys, values),
         })  # fmt: skip
         said = network.say(torch.from_numpy(x).unflatten(1, (-1, 3))[:, :, -2]).raw[:, :, 0]
         return [network.head.decode(said).numpy(), *new]

@@ -58,9 +58,12 @@ def attend(
         mask, causal = combine_masks(mask, causal_mask(steps, key.shape[2], device=query.device)), False
     if mask is None and bias is None and not causal and not dropout and long_attention.suits(query, key, value):
         return long_attention.attend_long(query, key, value, query.shape[3] ** -0.5 if scale is None else scale)
-    if heads != groups and steps == 1 and bias is None and (mask is None or mask.ndim < 3 or mask.shape[-3] == 1):
-        # One step of decoding: heads that share keys can stand in line as queries, and nothing is copied.
-        grouped = query.reshape(query.shape[0], groups, heads // groups, query.shape[3])
+    one_mask = bias is None and (mask is None or mask.ndim < 3 or mask.shape[-3] == 1)
+    if heads != groups and one_mask and (steps == 1 or torch.compiler.is_compiling()):
+        # A step of decoding, and graphs: heads that share keys can stand in line as queries, and nothing is copied.
+        grouped = query.reshape(query.shape[0], groups, heads // groups * steps, query.shape[3])
+        if mask is not None and mask.ndim > 1 and mask.shape[-2] != 1:
+            mask = mask.repeat(*[1] * (mask.ndim - 2), heads // groups, 1)
         return attend(grouped, key, value, mask=mask, scale=scale, dropout=dropout).reshape(*query.shape[:3], -1)
     if heads != groups:
         key, value = _repeat_heads(key, heads), _repeat_heads(value, heads)

@@ -41,15 +41,17 @@ class Folder:
 
     def written(self, prompt: list[int], stop: set[int], most: int, more: Arrays, never: Any = ()) -> list[int]:
         """The likeliest tokens after a prompt, step by step with the cache outside."""
-        shape = next(one["shape"] for one in self.facts["step"]["inputs"] if one["name"] == "keys")
-        keys = values = np.zeros((shape[0], 1, shape[2], 0, shape[4]), np.float32)
+        shapes = {one["name"]: one["shape"] for one in self.facts["step"]["inputs"]}
+        held = {name: np.zeros((1, shape[1], 0, shape[3]), np.float32) for name, shape in shapes.items()
+                if name.startswith(("keys_", "values_"))}  # fmt: skip
         new, ids = prompt, []
         while len(ids) < most and not (ids and ids[-1] in stop):
-            past, count = keys.shape[3], len(new)
+            past, count = held["keys_0"].shape[2], len(new)
             found = self("step", tokens=[new], positions=[range(past, past + count)], keep=np.ones((1, past + count)),
-                         keys=keys, values=values, **more)  # fmt: skip
-            keys = np.concatenate([keys, found["new_keys"]], axis=3)
-            values = np.concatenate([values, found["new_values"]], axis=3)
+                         **held, **more)  # fmt: skip
+            for name, before in held.items():
+                kind, layer = name.split("_")
+                held[name] = np.concatenate([before, found[f"new_{kind}"][int(layer)]], axis=2)
             logits = self("head", hidden=found["hidden"][:, -1:])["logits"][0, 0]
             logits[list(never if ids else [*never, *self.use.get("never_first", [])])] = -np.inf
             new = [int(logits.argmax())]

@@ -43,14 +43,17 @@ class Growing(LayerCache):
         return self.keys, self.values
 
 
-def growing(keys: Tensor, values: Tensor) -> list[Growing]:
-    """keys, values [L, B, K, S, D] as the caches of the layers."""
-    return [Growing(key, value) for key, value in zip(keys.unbind(0), values.unbind(0), strict=True)]
+def growing(held: Sequence[Tensor]) -> list[Growing]:
+    """L keys and then L values [B, K, S, D] as the caches of the layers."""
+    layers = len(held) // 2
+    return [Growing(keys, values) for keys, values in zip(held[:layers], held[layers:], strict=True)]
 
 
 def taken_up(layers: Sequence[Growing]) -> tuple[Tensor, Tensor]:
     """What came to the caches of the layers: keys and values [L, B, K, T, D]."""
-    return torch.stack([one.new[0] for one in layers]), torch.stack([one.new[1] for one in layers])
+    shape = len(layers), layers[0].new[0].shape[0]
+    keys, values = zip(*(layer.new for layer in layers), strict=True)
+    return torch.cat(keys).unflatten(0, shape), torch.cat(values).unflatten(0, shape)
 
 
 def cache_of(layers: Sequence[Growing]) -> Cache:
@@ -68,12 +71,10 @@ class DecoderStep(nn.Module):
         super().__init__()
         self.decoder = decoder
 
-    def forward(
-        self, x: Tensor, positions: Tensor, mask: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """x [B, T, C], positions [B, T], mask [B, T, S + T] (True: may attend), keys and values [L, B, K, S, D] -> what
-        comes out [B, T, C], new keys and values [L, B, K, T, D]."""
-        layers = growing(keys, values)
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor, *held: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, T, C], positions [B, T], mask [B, T, S + T] (True: may attend), held: L keys and then L values
+        [B, K, S, D] -> what comes out [B, T, C], new keys and values [L, B, K, T, D]."""
+        layers = growing(held)
         out = self.decoder(x, mask=mask[:, None], positions=positions, cache=cache_of(layers))
         return out, *taken_up(layers)
 
@@ -90,15 +91,13 @@ class Step(nn.Module):
 
     def __init__(self, network: LanguageModel) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.layers = network, len(network.decoder.blocks)
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor, keep: Tensor, keys: Tensor, values: Tensor, *more: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """tokens, positions [B, T], keep [B, S + T] (True: a real place), keys and values [L, B, K, S, D] -> hidden
-        [B, T, C], new keys and values [L, B, K, T, D]."""
-        layers = growing(keys, values)
-        cache = self.cache(layers, *more)
+    def forward(self, tokens: Tensor, positions: Tensor, keep: Tensor, *held: Tensor) -> tuple[Tensor, ...]:
+        """tokens, positions [B, T], keep [B, S + T] (True: a real place), held: L keys and then L values [B, K, S, D],
+        and then `more` -> hidden [B, T, C], new keys and values [L, B, K, T, D]."""
+        layers = growing(held[: 2 * self.layers])
+        cache = self.cache(layers, *held[2 * self.layers :])
         hidden = self.network.hidden(tokens, mask=key_mask(keep), positions=positions, cache=cache)
         return hidden, *taken_up(layers)
 
@@ -115,11 +114,12 @@ def language_graphs(owner: str, network: LanguageModel, step: Step) -> list[Grap
     """The step and the head of the language model that stands at `owner` of a task."""
     inputs = {"tokens": torch.randint(0, network.vocabulary, (BATCH, NEW)), **_examples(network.decoder)}
     inputs |= step.examples(BATCH)
-    free = {**FREE, "tokens": (0, 1), "keep": (0, 1), **step.more}
+    held = held_names(network.decoder)
+    free = {"positions": (0, 1), "tokens": (0, 1), "keep": (0, 1), **dict.fromkeys(held, (0, 2)), **step.more}
     hidden = torch.randn(1, BATCH, network.decoder.dim)  # of three axes: a plain product then, which can be narrowed
     return [
         Graph(name="step", owner=owner, method="hidden", module=step, inputs=inputs, free=free, kind="step",
-              outputs=("hidden", *TAKEN_UP, *step.besides), about={**CACHE, **STEP, **step.about}),
+              outputs=("hidden", *TAKEN_UP, *step.besides), about={**_about(held), **STEP, **step.about}),
         Graph(name="head", owner=f"{owner}.head", method="forward", module=network.head, inputs={"hidden": hidden},
               free={"hidden": (1,)}, kind="rows", outputs=("logits",), about=HEAD),
     ]  # fmt: skip
@@ -127,27 +127,26 @@ def language_graphs(owner: str, network: LanguageModel, step: Step) -> list[Grap
 
 def decoder_graph(owner: str, decoder: Decoder) -> Graph:
     """The decoder that stands at `owner` of a task."""
-    given = _examples(decoder)
+    given, held = _examples(decoder), held_names(decoder)
     mask = torch.ones(BATCH, NEW, PAST + NEW, dtype=torch.bool)
     inputs = {"x": torch.randn(BATCH, NEW, decoder.dim), "positions": given["positions"], "mask": mask,
-              "keys": given["keys"], "values": given["values"]}  # fmt: skip
-    free = {**FREE, "x": (0, 1), "mask": (0, 1, 2)}
+              **{name: given[name] for name in held}}  # fmt: skip
+    free = {"positions": (0, 1), "x": (0, 1), "mask": (0, 1, 2), **dict.fromkeys(held, (0, 2))}
     return Graph(name="decoder", owner=owner, method="forward", module=DecoderStep(decoder), inputs=inputs, free=free,
-                 kind="decoder", outputs=("out", *TAKEN_UP), about={**CACHE, **DECODER})  # fmt: skip
+                 kind="decoder", outputs=("out", *TAKEN_UP), about={**_about(held), **DECODER})  # fmt: skip
 
 
 BATCH, NEW, PAST = 2, 3, 7
 """Sizes of the examples by which graphs are made."""
-FREE: dict[str, tuple[int, ...]] = {"positions": (0, 1), "keys": (1, 3), "values": (1, 3)}
 TAKEN_UP = ("new_keys", "new_values")
 CACHE = {
     "positions": "[B, T]: where each new one stands, from 0 on; padding is not counted",
-    "keys": "[layers, B, heads, S, width]: those of the S before, S = 0 at the beginning; after each call put new_keys "
-            "behind them (axis 3)",
-    "values": "as keys",
-    "new_keys": "[layers, B, heads, T, width]: what to put behind keys",
-    "new_values": "[layers, B, heads, T, width]: what to put behind values",
-}  # fmt: skip
+    "new_keys": "[layers, B, heads, T, width]: what to put behind the keys of each layer",
+    "new_values": "[layers, B, heads, T, width]: what to put behind the values of each layer",
+}
+HELD = (
+    "[B, heads, S, width]: those of the S before, S = 0 at the beginning; after each call put {} behind them (axis 2)"
+)
 STEP = {
     "tokens": "[B, T]: ids of the new tokens: first the prompt, then one at a time",
     "keep": "[B, S + T]: False where a place is padding, else True; what is later is hidden anyway",
@@ -161,12 +160,22 @@ DECODER = {
 HEAD = {"hidden": "[1, N, C]: any rows of the step's hidden", "logits": "[1, N, vocabulary]"}
 
 
+def held_names(decoder: Decoder) -> tuple[str, ...]:
+    """The inputs of a step that its cache makes: keys_0 …, values_0 …, one for each layer, since a runtime would have
+    to cut up and copy a block of all of them."""
+    return tuple(f"{kind}_{layer}" for kind in ("keys", "values") for layer in range(len(decoder.blocks)))
+
+
+def _about(held: Sequence[str]) -> dict[str, str]:
+    """What a user of the graph is told of the positions and the cache."""
+    return {**CACHE, **{name: HELD.format(f"new_{name.replace('_', '[')}]") for name in held}}
+
+
 def _examples(decoder: Decoder) -> dict[str, Tensor]:
-    layers, heads, width = shape_of(decoder)
-    held = torch.randn(layers, BATCH, heads, PAST, width)
+    _, heads, width = shape_of(decoder)
+    held = {name: torch.randn(BATCH, heads, PAST, width) for name in held_names(decoder)}
     return {"positions": torch.arange(PAST, PAST + NEW).repeat(BATCH, 1),
-            "keep": torch.ones(BATCH, PAST + NEW, dtype=torch.bool),
-            "keys": held, "values": held.flip(0).clone()}  # fmt: skip
+            "keep": torch.ones(BATCH, PAST + NEW, dtype=torch.bool), **held}  # fmt: skip
 
 
 def shape_of(decoder: Decoder) -> tuple[int, int, int]:
@@ -194,13 +203,13 @@ class _Engine:
             cache.extend(keys, values)
         return out
 
-    def _held(self, cache: Cache | None, batch: int) -> tuple[Tensor, Tensor]:
-        """Keys and values [L, B, K, S, D]."""
+    def _held(self, cache: Cache | None, batch: int) -> tuple[Tensor, ...]:
+        """L keys and then L values [B, K, S, D]."""
         layers, heads, width = self.shape
         if cache is None or not cache.length:
-            empty = torch.empty(layers, batch, heads, 0, width)
-            return empty, empty
-        return cache.together()
+            return (torch.empty(batch, heads, 0, width),) * (2 * layers)
+        keys, values = (block.contiguous() for block in cache.together())  # all layers in one copy
+        return *keys.unbind(0), *values.unbind(0)
 
 
 class Stepping(_Engine):

@@ -62,19 +62,17 @@ class ListeningStep(Step):
 
     def __init__(self, network: Whisper) -> None:
         super().__init__(network.text)
-        self.config, layers = network.config, len(network.text.decoder.blocks)
-        self.more = dict.fromkeys(_names(layers), (0, 2))
+        self.config = network.config
+        self.more = dict.fromkeys(_names(self.layers), (0, 2))
         self.about = {**dict.fromkeys(self.more, "[B, heads, U, width]: by `encoder`"), "looked": LOOKED}
 
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, tokens: Tensor, positions: Tensor, keep: Tensor, keys: Tensor, values: Tensor, *more: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(self, tokens: Tensor, positions: Tensor, keep: Tensor, *held: Tensor) -> tuple[Tensor, ...]:
         """As `Step.forward`; more: L keys and then L values [B, H, U, D]. Gives [B, K, T, U] besides."""
-        layers = growing(keys, values)
+        own, crossing = _halves(held)
+        layers = growing(own)
         cache = cache_of(layers)
-        heard = [Heard(key, value) for key, value in zip(*_halves(more), strict=True)]
-        held: list[LayerCache] = [*heard]
-        cache.cross = held
+        heard = [Heard(key, value) for key, value in zip(*_halves(crossing), strict=True)]
+        cache.cross = list[LayerCache](heard)
         with _written_out([_cross(block) for block in self.network.decoder.blocks]):
             hidden = self.network.hidden(tokens, mask=key_mask(keep), positions=positions, cache=cache)
         looked = []
