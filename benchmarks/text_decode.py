@@ -1,5 +1,5 @@
-"""Greedy decoding of SmolLM2-135M: ours in float32, int8 and int4, beside transformers' generate and llama.cpp; same
-weights, same prompts, same threads, in one run.
+"""Greedy decoding of SmolLM2-135M: ours in float32, int8 and int4, by torch and by ONNX Runtime (after an export, which
+takes minutes), beside transformers' generate and llama.cpp; same weights, same prompts, same threads, in one run.
 
     python benchmarks/text_decode.py --threads 2
     python benchmarks/text_decode.py --threads 2 --checkpoint SmolLM2-135M-Instruct.gguf
@@ -25,12 +25,18 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
 from tsuite.core import registry, runtime
+from tsuite.core.engines import onnxruntime
+from tsuite.core.export.folder import attach
+from tsuite.core.export.graph import write_onnx
+from tsuite.core.export.narrow import narrow
+from tsuite.core.export.steps import Step, language_graphs
 from tsuite.core.generate import generate
 from tsuite.core.language import LanguageModel
 from tsuite.core.quantize import quantize
@@ -44,7 +50,8 @@ PROMPT = 32
 PEERS = ("transformers, dynamic cache", "transformers, static cache")
 FLOAT32, NARROW = "ours, float32", {"ours, int8": "int8", "ours, int4": "int4"}
 LLAMAS = {"llama.cpp, Q8_0": "q8_0", "llama.cpp, Q4_0": "q4_0"}
-RIVALS = dict(zip(NARROW, LLAMAS, strict=True))
+EXPORTED = {"ours, ONNX float32": None, "ours, ONNX int8": "int8", "ours, ONNX int4": "int4"}
+RIVALS = {**dict(zip(NARROW, LLAMAS, strict=True)), **dict(zip(list(EXPORTED)[1:], LLAMAS, strict=True))}
 
 Contestant = Callable[[list[list[int]], int], list[list[int]]]
 """(prompts of equal length, new tokens) -> the new tokens of each."""
@@ -67,7 +74,36 @@ def peer_of(network: LanguageModel, config: FamilyConfig) -> Any:
     return peer
 
 
-def contestants(models: dict[str, LanguageModel], config: FamilyConfig) -> dict[str, Contestant]:
+def exported(network: LanguageModel, kind: str | None, folder: Path, threads: int) -> LanguageModel:
+    """The network with ONNX Runtime in place of its layers, as `tsuite export` and `run` make it."""
+    twin: Any = copy.deepcopy(network)
+    graphs = language_graphs("network", twin, Step(twin))
+    folder.mkdir()
+    for graph in graphs:
+        write_onnx(graph, folder / f"{graph.name}.onnx")
+        if kind:
+            narrow(folder / f"{graph.name}.onnx", kind)
+    facts = {"graphs": [graph.facts() for graph in graphs]}
+    runs, _ = onnxruntime.start(folder, facts, device="cpu", threads=threads)
+    task: Any = SimpleNamespace(network=twin, step_extras=lambda cache, batch: (), exported=lambda: None)
+    attach(task, facts, runs)
+    return twin
+
+
+def alone(run: Contestant, threads: int) -> Contestant:
+    """With one thread of torch's: the others would take the cores from the runtime's."""
+
+    def one(prompts: list[list[int]], new: int) -> list[list[int]]:
+        torch.set_num_threads(1)
+        try:
+            return run(prompts, new)
+        finally:
+            torch.set_num_threads(threads)
+
+    return one
+
+
+def contestants(models: dict[str, LanguageModel], config: FamilyConfig, threads: int) -> dict[str, Contestant]:
     """Whom we time, by name; `models` are ours."""
     peer = peer_of(models[FLOAT32], config)
 
@@ -84,7 +120,7 @@ def contestants(models: dict[str, LanguageModel], config: FamilyConfig) -> dict[
         return run
 
     return {
-        **{name: ours(model) for name, model in models.items()},
+        **{name: alone(ours(model), threads) if name in EXPORTED else ours(model) for name, model in models.items()},
         PEERS[0]: theirs(),
         PEERS[1]: theirs(cache_implementation="static", disable_compile=True),
     }
@@ -180,6 +216,10 @@ def main() -> None:
     models: dict[str, Any] = {FLOAT32: chatter.network}
     for name, kind in NARROW.items():
         models[name] = quantize(copy.deepcopy(chatter.network), kind)
+    folder = tempfile.TemporaryDirectory()
+    for name, kind in EXPORTED.items():
+        models[name] = exported(chatter.network, kind, Path(folder.name) / str(kind), threads)
+    torch.set_num_threads(threads)
     speed = bandwidth()
     results: dict[str, Any] = {
         "machine": f"{runtime.cpu_name()}, {runtime.available_cores()} cores",
@@ -192,11 +232,11 @@ def main() -> None:
     prompt = torch.randint(5, 40000, (PROMPT,), generator=torch.Generator().manual_seed(1)).tolist()
     (written,) = generate(models[FLOAT32], [prompt], Sampling(max_new=200, temperature=1.0, seed=0))
     results["nats"] = {name: round(nats(model, prompt + written.ids), 4) for name, model in models.items()}
-    sizes = {name: bytes_per_step(model) for name, model in models.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        who, alone = contestants(models, chatter.config), llamas(chatter, Path(folder), threads)
+    sizes = {name: bytes_per_step(model) for name, model in models.items() if name not in EXPORTED}
+    with folder:
+        who, one_only = contestants(models, chatter.config, threads), llamas(chatter, Path(folder.name), threads)
         for batch in options.batch:
-            there = {**who, **alone} if batch == 1 else who
+            there = {**who, **one_only} if batch == 1 else who
             found = compare(there, batch=batch, new=options.tokens, rounds=options.rounds)
             for name, size in sizes.items():
                 steps = found[name]["tokens_per_second"] / batch
