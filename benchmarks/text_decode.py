@@ -82,7 +82,7 @@ def exported(network: LanguageModel, kind: str | None, folder: Path, threads: in
     for graph in graphs:
         write_onnx(graph, folder / f"{graph.name}.onnx")
         if kind:
-            narrow(folder / f"{graph.name}.onnx", kind)
+            narrow(folder / f"{graph.name}.onnx", kind, of=graph.kind)
     facts = {"graphs": [graph.facts() for graph in graphs]}
     runs, _ = onnxruntime.start(folder, facts, device="cpu", threads=threads)
     task: Any = SimpleNamespace(network=twin, step_extras=lambda cache, batch: (), exported=lambda: None)

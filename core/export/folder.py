@@ -45,7 +45,7 @@ def write(task: Task, folder: Path, options: Any) -> list[str]:
         if options.quantize != NONE:
             from .narrow import narrow
 
-            narrow(path, options.quantize)
+            narrow(path, options.quantize, of=one.kind)
     facts = {
         "name": task.card.name, "format": options.format, "quantize": options.quantize, "opset": options.opset,
         "torch": torch.__version__,

@@ -221,6 +221,32 @@ def test_narrow_weights_stay_near(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.slow
+def test_one_token_far_above_the_rest_does_not_drown_them(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    from tsuite.core.export.narrow import narrow
+
+    torch.manual_seed(0)
+    x = torch.randn(1, 16, 64)
+    x[0, 0] *= 300  # what a language model makes of its first token
+    graph = Graph(name="step", owner="", method="forward", module=torch.nn.Linear(64, 128, bias=False), inputs={"x": x},
+                  outputs=("y",), free={"x": (0, 1)}, kind="step")  # fmt: skip
+    errors = {}
+    for of in ("method", "step"):
+        write_onnx(graph, tmp_path / "step.onnx")
+        narrow(tmp_path / "step.onnx", "int8", of=of)
+        with torch.no_grad():
+            own = graph.module(x)[:, 1:]
+        errors[of] = float((session(tmp_path / "step.onnx", graph)(x)[:, 1:] - own).norm() / own.norm())
+    assert errors["step"] < 0.02
+    assert errors["method"] > 0.2
+    write_onnx(graph, tmp_path / "step.onnx")
+    narrow(tmp_path / "step.onnx", "int4", of="rows")  # a head keeps 8 bits
+    with torch.no_grad():
+        own = graph.module(x)
+    assert (session(tmp_path / "step.onnx", graph)(x) - own).norm() / own.norm() < 0.02
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable")
 def test_a_graph_as_torchs_program_gives_the_same(tmp_path: Path) -> None:
     graph = perceptron()
