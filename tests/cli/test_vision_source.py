@@ -65,6 +65,15 @@ def test_a_film_into_a_folder_in_batches(clip: Path, digit_run: Path, here: Path
     assert run("--source", "film.mp4", "--frames", 6, "--json", checkpoint=digit_run).json["source"]["seen"] >= 6
 
 
+@pytest.mark.slow
+def test_a_film_by_an_exported_model(clip: Path, digit_run: Path, here: Path) -> None:
+    pytest.importorskip("onnxscript")
+    tsuite("export", "vision.vit", "--checkpoint", digit_run, "--output", "exported", "--threads", 1)
+    own, theirs = (run("--source", "film.mp4", "--json", checkpoint=one).json for one in (digit_run, here / "exported"))
+    named = [[item["labels"][0]["name"] for item in said["results"]] for said in (own, theirs)]
+    assert named[0] == named[1]
+
+
 def test_a_camera_gives_so_many(digit_run: Path, here: Path) -> None:
     with Camera() as camera:
         said = run("--source", camera.url, "--frames", 3, "--json", checkpoint=digit_run).json
@@ -225,6 +234,23 @@ def test_a_camera_that_stays_away_is_an_error_with_a_summary(digit_run: Path, he
     assert "is gone (" in err
     assert "frames answered in" in err
     assert "has been gone for 1 s" in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_results_so_far(number: signal.Signals, digit_run: Path, here: Path) -> None:
+    with Camera() as camera:
+        process = started("--source", camera.url, "--frames", 100_000, "--json", "--threads", 1, checkpoint=digit_run)
+        while not camera.served > 60:
+            time.sleep(0.05)
+            assert process.poll() is None
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, "Traceback" in err) == (0, False)
+    said = json.loads(out)
+    assert 0 < len(said["results"]) < 1000
+    assert any("stopped by a signal" in notice for notice in said["source"]["notices"])
+    assert len((here / "outputs" / "vision.vit" / "frames.csv").read_text().splitlines()) == len(said["results"]) + 1
 
 
 def test_json_stays_one_object_when_the_source_is_gone(digit_run: Path, here: Path) -> None:

@@ -146,7 +146,9 @@ class ViTTask(Task):
         if not isinstance(examples, Frames):
             yield from super().infer(examples, options, tick=tick, **noted)
             return
-        rest, done, total = iter(examples), 0, length_hint(examples)
+        from .watching import until_stopped
+
+        rest, done, total = until_stopped(examples), 0, length_hint(examples)
         while part := list(islice(rest, options.batch)):
             yield from super().infer(part, options, **noted)
             done += len(part)

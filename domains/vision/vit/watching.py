@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -23,7 +24,7 @@ from ....core.jetson.watch import Watch
 from ....core.runtime import give_back
 from ....core.train.signals import Interruption
 from ..novelty import LIMIT
-from ..video import FramePrediction, Frames
+from ..video import FrameExample, FramePrediction, Frames
 from .options import RunOptions
 
 WINDOW = 256
@@ -56,6 +57,16 @@ def with_an_end(task: Any, options: RunOptions) -> Frames:
         frames.close()
         raise UserError(f"{frames.place.name} has no end, and results are given at the end.", "Give --frames too.")
     return frames
+
+
+def until_stopped(frames: Frames) -> Iterator[FrameExample]:
+    """The frames until there are no more, or Ctrl-C or SIGTERM ends them: what was seen till then counts."""
+    with Interruption(lambda text: None) as interruption:
+        for number, frame in enumerate(frames, start=1):
+            yield frame
+            if interruption.asked:
+                frames.notices.append(f"stopped by a signal after {number:,} frames")
+                return
 
 
 def watch(task: Any, options: RunOptions, console: Console | None) -> None:
