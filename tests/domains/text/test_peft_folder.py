@@ -20,6 +20,7 @@ from tsuite.domains.text.peft_places import places
 from .models import CONFIGS, build, logits, original, token_ids
 
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:`past_key_values` is deprecated:FutureWarning"),  # peft, of its prefixes
     pytest.mark.filterwarnings("ignore::UserWarning:peft"),
     pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning"),
 ]
