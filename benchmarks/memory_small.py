@@ -39,7 +39,7 @@ RUN, CHAT, FINETUNE = 2 * GB, 1 * GB, 4 * GB
 STEPS = {"text.phi15_zh": 4}
 """Steps of a training that is cut short; eight elsewhere."""
 MORE = {"text.phi15_zh": ("--no-report",)}
-"""Left out of a training that is cut short: answering all held-out prompts, which is what `run` does, by the hour."""
+"""Left out of a training that is cut short, unless --whole asks for it: answering all held-out prompts takes hours."""
 
 LONGEST_FIRST = """
 import sys
@@ -74,7 +74,7 @@ class Setting:
         return [sys.executable, "-m", "tsuite", *self.words, "--json"]
 
 
-def settings(quantize: Sequence[str]) -> list[Setting]:
+def settings(quantize: Sequence[str], *, whole: bool) -> list[Setting]:
     """All commands of the table; `quantize` are the words that ask the chat for 4-bit weights."""
     one = ("--threads", "1")
     chat = ("run", "text.phi15_zh", "Tell me three facts about the moon.", "--checkpoint", "smollm2-135m", *quantize)
@@ -82,7 +82,11 @@ def settings(quantize: Sequence[str]) -> list[Setting]:
         *(Setting(words=("run", name, *one), limit=RUN) for name in MODELS),
         Setting(words=(*chat, *one), limit=CHAT),
         *(
-            Setting(words=("finetune", name, *MORE.get(name, ()), *one), limit=FINETUNE, steps=STEPS.get(name, 8))
+            Setting(
+                words=("finetune", name, *(() if whole else MORE.get(name, ())), *one),
+                limit=FINETUNE,
+                steps=STEPS.get(name, 8),
+            )
             for name in MODELS
         ),
     ]
@@ -281,10 +285,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="commands that hold this")
     parser.add_argument("--limit", type=float, default=0, help="GB for every command, in place of its own")
     parser.add_argument("--quantize", default="--quantize int4", help="what asks the chat for 4-bit weights")
+    parser.add_argument("--whole", action="store_true", help="with the report at the end of text's training: hours")
     parser.add_argument("--output", type=Path, help="write the JSON there as well")
     asked = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    for setting in settings(asked.quantize.split()):
+    for setting in settings(asked.quantize.split(), whole=asked.whole):
         if asked.only not in setting.title:
             continue
         with tempfile.TemporaryDirectory() as folder:
